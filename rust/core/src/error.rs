@@ -1,0 +1,123 @@
+//! The one error type of the core. Each variant becomes one Python exception or one C status code;
+//! the mapping lives with the bindings, the wording lives here.
+
+use std::fmt;
+
+/// What went wrong, with what was expected and what came.
+#[derive(Debug)]
+pub enum Error {
+    /// A value that has the right type and the wrong content (`ValueError`).
+    Invalid {
+        /// The argument as the caller wrote it.
+        argument: String,
+        /// What would have been accepted.
+        expected: String,
+        /// What came instead.
+        got: String,
+    },
+    /// A value of the wrong type (`TypeError`).
+    Type {
+        /// The argument as the caller wrote it.
+        argument: String,
+        /// What would have been accepted.
+        expected: String,
+        /// What came instead.
+        got: String,
+    },
+    /// An id, space or attribute that is not there (`KeyError`).
+    Missing {
+        /// The kind of thing looked for: "id", "space", "attribute".
+        what: &'static str,
+        /// Its name.
+        name: String,
+    },
+    /// A file or document that is damaged, foreign or of a later version (`FormatError`).
+    Format(String),
+    /// A decision record that cannot be replayed (`ReplayError`), with the reason.
+    Replay(String),
+    /// The operating system refused (`OSError`).
+    Io(std::io::Error),
+    /// The caller's progress hook asked to stop; nothing was changed.
+    Interrupted,
+}
+
+/// `Result` with the core's error.
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl Error {
+    /// A wrong value, in the house form "argument: expected …, got …".
+    pub fn invalid(
+        argument: impl Into<String>,
+        expected: impl Into<String>,
+        got: impl fmt::Display,
+    ) -> Self {
+        Error::Invalid {
+            argument: argument.into(),
+            expected: expected.into(),
+            got: got.to_string(),
+        }
+    }
+
+    /// A wrong type, in the same form.
+    pub fn wrong_type(
+        argument: impl Into<String>,
+        expected: impl Into<String>,
+        got: impl fmt::Display,
+    ) -> Self {
+        Error::Type {
+            argument: argument.into(),
+            expected: expected.into(),
+            got: got.to_string(),
+        }
+    }
+
+    /// A missing id, space or attribute.
+    pub fn missing(what: &'static str, name: impl fmt::Display) -> Self {
+        Error::Missing {
+            what,
+            name: name.to_string(),
+        }
+    }
+
+    /// A damaged or foreign file.
+    pub fn format(message: impl Into<String>) -> Self {
+        Error::Format(message.into())
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Invalid {
+                argument,
+                expected,
+                got,
+            }
+            | Error::Type {
+                argument,
+                expected,
+                got,
+            } => write!(f, "{argument}: expected {expected}, got {got}"),
+            Error::Missing { what, name } => write!(f, "no such {what}: {name}"),
+            Error::Format(message) => f.write_str(message),
+            Error::Replay(reason) => write!(f, "the record cannot be replayed: {reason}"),
+            Error::Io(error) => error.fmt(f),
+            Error::Interrupted => f.write_str("interrupted"),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Error::Io(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl From<std::io::Error> for Error {
+    fn from(error: std::io::Error) -> Self {
+        Error::Io(error)
+    }
+}

@@ -1,0 +1,12 @@
+//! The engine of `perso_core`: quantised vector stores, exact and graph retrieval, the catalog, and
+//! the ranking loop with exact propensities. It knows nothing of Python or C.
+//!
+//! Imports run one way: `rank` sees candidates through [`rank::Source`] only and never a graph;
+//! nothing here names an instruction set, that is the business of `perso-kernels`.
+#![forbid(unsafe_code)]
+
+pub mod eligible;
+pub mod error;
+pub mod ids;
+pub mod metric;
+pub mod scored;
