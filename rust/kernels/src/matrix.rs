@@ -1,0 +1,167 @@
+//! Rows of equal length in one slice, and which of them to visit.
+
+/// A borrowed matrix: row `i` is `data[i * stride .. i * stride + dim]`.
+///
+/// The number of rows is computed once, so a row's bounds are one comparison, and no index
+/// arithmetic on a valid row can overflow.
+#[derive(Debug)]
+pub struct Matrix<'a, T> {
+    data: &'a [T],
+    dim: usize,
+    stride: usize,
+    rows: usize,
+}
+
+// Not derived: a derive would ask for `T: Copy`, which a borrow does not need.
+impl<T> Clone for Matrix<'_, T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Matrix<'_, T> {}
+
+/// Most cache lines of one row worth asking for: behind these the hardware's own prefetcher has
+/// seen the stream, and more requests would only fill the miss buffers.
+const PREFETCH_LINES: usize = 16;
+const LINE_BYTES: usize = 64;
+/// How much data to keep under way when rows are gathered.
+const PREFETCH_BYTES: usize = 2048;
+
+impl<'a, T> Matrix<'a, T> {
+    /// A matrix over `data` with rows of `dim` elements, `stride` elements apart.
+    ///
+    /// It has as many rows as fit whole: `(data.len() - dim) / stride + 1`, or none if `data` is
+    /// shorter than `dim`.
+    ///
+    /// # Panics
+    /// If `stride` is zero or less than `dim`.
+    pub fn new(data: &'a [T], dim: usize, stride: usize) -> Self {
+        assert!(
+            stride >= dim && stride > 0,
+            "stride must be at least dim and not zero; got stride {stride} for dim {dim}"
+        );
+        let rows = match data.len().checked_sub(dim) {
+            Some(slack) => slack / stride + 1,
+            None => 0,
+        };
+        Self {
+            data,
+            dim,
+            stride,
+            rows,
+        }
+    }
+
+    /// Number of whole rows.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Elements in a row.
+    pub fn dim(&self) -> usize {
+        self.dim
+    }
+
+    /// Elements from the start of one row to the start of the next.
+    pub fn stride(&self) -> usize {
+        self.stride
+    }
+
+    /// The slice the matrix lies in.
+    pub fn data(&self) -> &'a [T] {
+        self.data
+    }
+
+    /// Row `index`.
+    ///
+    /// # Panics
+    /// If there is no such row.
+    #[inline(always)]
+    pub fn row(&self, index: usize) -> &'a [T] {
+        if index >= self.rows {
+            no_such_row(index, self.rows);
+        }
+        let start = index * self.stride;
+        // SAFETY: rows <= (len - dim) / stride + 1, so index * stride <= len - dim: the product does
+        // not overflow, and dim elements from there lie within `data`.
+        unsafe { self.data.get_unchecked(start..start + self.dim) }
+    }
+
+    /// How many rows ahead of the one in work a gathering loop should prefetch.
+    #[inline(always)]
+    pub(crate) fn prefetch_distance(&self) -> usize {
+        (PREFETCH_BYTES / (self.dim * size_of::<T>()).max(LINE_BYTES)).max(4)
+    }
+
+    /// Ask for row `index` to be brought into the cache. Any `index` will do.
+    #[inline(always)]
+    pub(crate) fn prefetch(&self, index: usize) {
+        if index < self.rows {
+            let first = self
+                .data
+                .as_ptr()
+                .wrapping_add(index * self.stride)
+                .cast::<u8>();
+            let bytes = (self.dim * size_of::<T>()).min(PREFETCH_LINES * LINE_BYTES);
+            let mut offset = 0;
+            while offset < bytes {
+                prefetch_line(first.wrapping_add(offset));
+                offset += LINE_BYTES;
+            }
+        }
+    }
+}
+
+/// A hint only: it reads nothing and cannot fault, whatever the address.
+#[inline(always)]
+fn prefetch_line(address: *const u8) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: SSE is part of x86-64, and a prefetch does not access memory.
+    unsafe {
+        use core::arch::x86_64::{_mm_prefetch, _MM_HINT_T0};
+        _mm_prefetch::<_MM_HINT_T0>(address.cast());
+    }
+    #[cfg(target_arch = "aarch64")]
+    // SAFETY: PRFM does not access memory, and changes neither flags nor stack.
+    unsafe {
+        core::arch::asm!("prfm pldl1keep, [{}]", in(reg) address, options(nostack, preserves_flags, readonly));
+    }
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    let _ = address;
+}
+
+#[cold]
+#[inline(never)]
+fn no_such_row(index: usize, rows: usize) -> ! {
+    panic!("row {index} is out of bounds for a matrix of {rows} rows")
+}
+
+/// Which rows of a [`Matrix`] a kernel visits, in order.
+#[derive(Clone, Copy, Debug)]
+pub enum Rows<'a> {
+    /// `start`, `start + 1`, ..., `start + len - 1`.
+    Range {
+        /// First row.
+        start: usize,
+        /// Number of rows.
+        len: usize,
+    },
+    /// The rows with these indices, in this order; repeats are fine.
+    Ids(&'a [u32]),
+}
+
+impl Rows<'_> {
+    /// Number of rows to visit.
+    pub fn len(&self) -> usize {
+        match self {
+            Rows::Range { len, .. } => *len,
+            Rows::Ids(ids) => ids.len(),
+        }
+    }
+
+    /// Whether there is nothing to visit.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}

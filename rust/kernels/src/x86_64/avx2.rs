@@ -1,0 +1,301 @@
+//! AVX2 with FMA and F16C: eight f32 or thirty-two int8 per register.
+//!
+//! The 32 lanes of the canonical order are four registers, lane `8 * r + i` in register `r`, so the
+//! first two folds of the reduction are additions of whole registers. Four independent chains of
+//! fused multiply-adds also are what two loads per step can feed.
+//!
+//! int8 products: `vpmaddubsw` multiplies unsigned by signed bytes and adds neighbours into i16. With
+//! `|q|` as the unsigned side and `x` carrying the sign of `q`, a pair is at most
+//! `128 * 127 * 2 = 32512`, inside i16, for every query and all row codes in `[-127, 127]`.
+//! `vpmaddwd` by ones then widens to i32.
+
+use crate::blocks::{groups, padded};
+use crate::isa::Isa;
+use core::arch::x86_64::*;
+
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn load_f32(x: &[f32; 8]) -> __m256 {
+    // SAFETY: the array has the 32 bytes the load reads.
+    unsafe { _mm256_loadu_ps(x.as_ptr()) }
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn load_f16(x: &[u16; 8]) -> __m256 {
+    // SAFETY: the array has the 16 bytes the load reads.
+    _mm256_cvtph_ps(unsafe { _mm_loadu_si128(x.as_ptr().cast()) })
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn load_i8(x: &[i8; 8]) -> __m256 {
+    // SAFETY: the array has the 8 bytes the load reads.
+    let codes = unsafe { _mm_loadl_epi64(x.as_ptr().cast()) };
+    _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(codes))
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn load_codes(x: &[i8; 32]) -> __m256i {
+    // SAFETY: the array has the 32 bytes the load reads.
+    unsafe { _mm256_loadu_si256(x.as_ptr().cast()) }
+}
+
+/// The folds from 32 lanes to 4.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn fold_to_4(acc: [__m256; 4]) -> __m128 {
+    let eight = _mm256_add_ps(_mm256_add_ps(acc[0], acc[2]), _mm256_add_ps(acc[1], acc[3]));
+    _mm_add_ps(
+        _mm256_castps256_ps128(eight),
+        _mm256_extractf128_ps::<1>(eight),
+    )
+}
+
+/// The last two folds, of one row.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) fn finish_1(v: __m128) -> f32 {
+    let two = _mm_add_ps(v, _mm_movehl_ps(v, v));
+    _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
+}
+
+/// The last two folds, of four rows at once: the same additions, transposed.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) fn finish_4(v: [__m128; 4]) -> [f32; 4] {
+    let a = _mm_add_ps(_mm_movelh_ps(v[0], v[1]), _mm_movehl_ps(v[1], v[0]));
+    let b = _mm_add_ps(_mm_movelh_ps(v[2], v[3]), _mm_movehl_ps(v[3], v[2]));
+    let sums = _mm_add_ps(
+        _mm_shuffle_ps::<0b10_00_10_00>(a, b),
+        _mm_shuffle_ps::<0b11_01_11_01>(a, b),
+    );
+    let mut out = [0.0; 4];
+    // SAFETY: the array has the 16 bytes the store writes.
+    unsafe { _mm_storeu_ps(out.as_mut_ptr(), sums) };
+    out
+}
+
+/// A float kernel: `$step` makes a register's new value of query, row, accumulator (and scale).
+macro_rules! float_kernel {
+    ($name:ident($($s:ident)?), $x:ty, $load:ident, |$q:ident, $v:ident, $acc:ident| $step:expr) => {
+        pub(super) mod $name {
+            use super::*;
+
+            #[inline]
+            #[target_feature(enable = "avx2,fma,f16c")]
+            fn lanes(q: &[f32], $($s: f32,)? x: &[$x]) -> __m128 {
+                $(let $s = _mm256_set1_ps($s);)?
+                let mut acc = [_mm256_setzero_ps(); 4];
+                let ((q_groups, q_tail), (x_groups, x_tail)) = (groups(q), groups(x));
+                for (q, x) in q_groups.iter().zip(x_groups) {
+                    for (acc, (q, x)) in acc.iter_mut().zip(q.iter().zip(x)) {
+                        let ($q, $v, $acc) = (load_f32(q), $load(x), *acc);
+                        *acc = $step;
+                    }
+                }
+                if !q_tail.is_empty() {
+                    for (block, acc) in acc.iter_mut().enumerate() {
+                        let ($q, $v, $acc) = (load_f32(&padded(q_tail, block)), $load(&padded(x_tail, block)), *acc);
+                        *acc = $step;
+                    }
+                }
+                fold_to_4(acc)
+            }
+
+            #[inline]
+            #[target_feature(enable = "avx2,fma,f16c")]
+            pub(crate) fn one(q: &[f32], $($s: f32,)? x: &[$x]) -> f32 {
+                finish_1(lanes(q, $($s,)? x))
+            }
+
+            #[inline]
+            #[target_feature(enable = "avx2,fma,f16c")]
+            pub(crate) fn four(q: &[f32], $($s: [f32; 4],)? x: [&[$x]; 4]) -> [f32; 4] {
+                finish_4([
+                    lanes(q, $($s[0],)? x[0]),
+                    lanes(q, $($s[1],)? x[1]),
+                    lanes(q, $($s[2],)? x[2]),
+                    lanes(q, $($s[3],)? x[3]),
+                ])
+            }
+        }
+    };
+}
+
+float_kernel!(dot_f32(), f32, load_f32, |q, x, acc| _mm256_fmadd_ps(
+    q, x, acc
+));
+float_kernel!(l2_f32(), f32, load_f32, |q, x, acc| square(
+    _mm256_sub_ps(q, x),
+    acc
+));
+float_kernel!(dot_f16(), u16, load_f16, |q, x, acc| _mm256_fmadd_ps(
+    q, x, acc
+));
+float_kernel!(l2_f16(), u16, load_f16, |q, x, acc| square(
+    _mm256_sub_ps(q, x),
+    acc
+));
+float_kernel!(dot_f32_i8(), i8, load_i8, |q, x, acc| _mm256_fmadd_ps(
+    q, x, acc
+));
+float_kernel!(l2_f32_i8(scale), i8, load_i8, |q, x, acc| square(
+    _mm256_fnmadd_ps(scale, x, q),
+    acc
+));
+
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn square(d: __m256, acc: __m256) -> __m256 {
+    _mm256_fmadd_ps(d, d, acc)
+}
+
+/// An int8 kernel: `$step` sums 32 elements' terms into eight i32.
+macro_rules! code_kernel {
+    ($name:ident, |$q:ident, $x:ident| $step:expr) => {
+        pub(super) mod $name {
+            use super::*;
+
+            #[inline]
+            #[target_feature(enable = "avx2,fma,f16c")]
+            fn lanes(q: &[i8], x: &[i8]) -> __m128i {
+                let mut acc = [_mm256_setzero_si256(); 2];
+                let ((q_blocks, q_tail), (x_blocks, x_tail)) =
+                    (q.as_chunks::<32>(), x.as_chunks::<32>());
+                let ((q_pairs, q_odd), (x_pairs, x_odd)) =
+                    (q_blocks.as_chunks::<2>(), x_blocks.as_chunks::<2>());
+                for (q, x) in q_pairs.iter().zip(x_pairs) {
+                    for (acc, (q, x)) in acc.iter_mut().zip(q.iter().zip(x)) {
+                        let ($q, $x) = (load_codes(q), load_codes(x));
+                        *acc = _mm256_add_epi32(*acc, $step);
+                    }
+                }
+                for (q, x) in q_odd.iter().zip(x_odd) {
+                    let ($q, $x) = (load_codes(q), load_codes(x));
+                    acc[0] = _mm256_add_epi32(acc[0], $step);
+                }
+                if !q_tail.is_empty() {
+                    let ($q, $x) = (
+                        load_codes(&padded(q_tail, 0)),
+                        load_codes(&padded(x_tail, 0)),
+                    );
+                    acc[1] = _mm256_add_epi32(acc[1], $step);
+                }
+                let eight = _mm256_add_epi32(acc[0], acc[1]);
+                _mm_add_epi32(
+                    _mm256_castsi256_si128(eight),
+                    _mm256_extracti128_si256::<1>(eight),
+                )
+            }
+
+            #[inline]
+            #[target_feature(enable = "avx2,fma,f16c")]
+            pub(crate) fn one(q: &[i8], x: &[i8]) -> i32 {
+                sum_1(lanes(q, x))
+            }
+
+            #[inline]
+            #[target_feature(enable = "avx2,fma,f16c")]
+            pub(crate) fn four(q: &[i8], x: [&[i8]; 4]) -> [i32; 4] {
+                sum_4([
+                    lanes(q, x[0]),
+                    lanes(q, x[1]),
+                    lanes(q, x[2]),
+                    lanes(q, x[3]),
+                ])
+            }
+        }
+    };
+}
+
+code_kernel!(dot_i8, |q, x| {
+    let pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(q), _mm256_sign_epi8(x, q));
+    _mm256_madd_epi16(pairs, _mm256_set1_epi16(1))
+});
+code_kernel!(dot_i8_any, |q, x| {
+    _mm256_add_epi32(
+        _mm256_madd_epi16(low_half(q), low_half(x)),
+        _mm256_madd_epi16(high_half(q), high_half(x)),
+    )
+});
+code_kernel!(l2_i8, |q, x| {
+    // The difference of two i8 fits an unsigned byte, and max - min wraps into exactly that.
+    let d = _mm256_sub_epi8(_mm256_max_epi8(q, x), _mm256_min_epi8(q, x));
+    let zero = _mm256_setzero_si256();
+    let (low, high) = (_mm256_unpacklo_epi8(d, zero), _mm256_unpackhi_epi8(d, zero));
+    _mm256_add_epi32(_mm256_madd_epi16(low, low), _mm256_madd_epi16(high, high))
+});
+
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn low_half(x: __m256i) -> __m256i {
+    _mm256_cvtepi8_epi16(_mm256_castsi256_si128(x))
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn high_half(x: __m256i) -> __m256i {
+    _mm256_cvtepi8_epi16(_mm256_extracti128_si256::<1>(x))
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) fn sum_1(v: __m128i) -> i32 {
+    let two = _mm_add_epi32(v, _mm_unpackhi_epi64(v, v));
+    _mm_cvtsi128_si32(_mm_add_epi32(two, _mm_shuffle_epi32::<1>(two)))
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) fn sum_4(v: [__m128i; 4]) -> [i32; 4] {
+    let sums = _mm_hadd_epi32(_mm_hadd_epi32(v[0], v[1]), _mm_hadd_epi32(v[2], v[3]));
+    let mut out = [0; 4];
+    // SAFETY: the array has the 16 bytes the store writes.
+    unsafe { _mm_storeu_si128(out.as_mut_ptr().cast(), sums) };
+    out
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn narrow_8(src: &[f32; 8]) -> [u16; 8] {
+    let mut dst = [0; 8];
+    let halves = _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(load_f32(src));
+    // SAFETY: the array has the 16 bytes the store writes.
+    unsafe { _mm_storeu_si128(dst.as_mut_ptr().cast(), halves) };
+    dst
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn widen_8(src: &[u16; 8]) -> [f32; 8] {
+    let mut dst = [0.0; 8];
+    // SAFETY: the array has the 32 bytes the store writes.
+    unsafe { _mm256_storeu_ps(dst.as_mut_ptr(), load_f16(src)) };
+    dst
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+fn f32_to_f16(src: &[f32], dst: &mut [u16]) {
+    let ((src, src_tail), (dst, dst_tail)) = (src.as_chunks::<8>(), dst.as_chunks_mut::<8>());
+    for (dst, src) in dst.iter_mut().zip(src) {
+        *dst = narrow_8(src);
+    }
+    for (dst, src) in dst_tail.iter_mut().zip(narrow_8(&padded(src_tail, 0))) {
+        *dst = src;
+    }
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+fn f16_to_f32(src: &[u16], dst: &mut [f32]) {
+    let ((src, src_tail), (dst, dst_tail)) = (src.as_chunks::<8>(), dst.as_chunks_mut::<8>());
+    for (dst, src) in dst.iter_mut().zip(src) {
+        *dst = widen_8(src);
+    }
+    for (dst, src) in dst_tail.iter_mut().zip(widen_8(&padded(src_tail, 0))) {
+        *dst = src;
+    }
+}
+
+dispatch_row!(Isa::Avx2, #[target_feature(enable = "avx2,fma,f16c")]);
