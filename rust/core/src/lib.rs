@@ -3,10 +3,19 @@
 //!
 //! Imports run one way: `rank` sees candidates through [`rank::Source`] only and never a graph;
 //! nothing here names an instruction set, that is the business of `perso-kernels`.
-#![forbid(unsafe_code)]
+// One module maps files; everything else is safe.
+#![deny(unsafe_code)]
 
 pub mod eligible;
 pub mod error;
 pub mod ids;
 pub mod metric;
 pub mod scored;
+pub mod exact;
+pub mod format;
+pub mod hnsw;
+pub mod idfile;
+pub mod index;
+pub mod store;
+pub mod threads;
+pub mod vectors;

@@ -1,0 +1,157 @@
+//! Writing: to a temporary file beside the target, flushed to disk, then renamed over it, so that a
+//! reader or a crash sees the old file or the new one and nothing else.
+
+use std::io::{BufWriter, Seek, SeekFrom, Write};
+use std::path::Path;
+
+use bytemuck::Pod;
+
+use super::{Kind, ALIGN, ENTRY, HEADER, MAGIC, MAX_SECTIONS, NAME, VERSION};
+use crate::error::{Error, Result};
+
+/// Collects sections and writes them in one go.
+#[derive(Debug)]
+pub struct Writer<'a> {
+    kind: Kind,
+    sections: Vec<(String, Section<'a>)>,
+}
+
+#[derive(Debug)]
+enum Section<'a> {
+    Borrowed(&'a [u8]),
+    Owned(Vec<u8>),
+}
+
+impl Section<'_> {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Section::Borrowed(bytes) => bytes,
+            Section::Owned(bytes) => bytes,
+        }
+    }
+}
+
+impl<'a> Writer<'a> {
+    /// A file of some kind, without sections yet.
+    pub fn new(kind: Kind) -> Self {
+        Writer {
+            kind,
+            sections: Vec::new(),
+        }
+    }
+
+    /// Adds a section that the caller keeps.
+    pub fn add<T: Pod>(&mut self, name: impl Into<String>, values: &'a [T]) {
+        self.sections
+            .push((name.into(), Section::Borrowed(bytemuck::cast_slice(values))));
+    }
+
+    /// Adds a section made for this file.
+    pub fn add_owned<T: Pod>(&mut self, name: impl Into<String>, values: &[T]) {
+        let bytes = bytemuck::cast_slice(values).to_vec();
+        self.sections.push((name.into(), Section::Owned(bytes)));
+    }
+
+    /// Writes the file; `hook` is told bytes done of bytes in all and may stop the work.
+    pub fn write(self, path: &Path, hook: &dyn Fn(usize, usize) -> bool) -> Result<()> {
+        let table_end = HEADER + ENTRY * self.sections.len();
+        if self.sections.len() > MAX_SECTIONS {
+            return Err(Error::invalid(
+                "path",
+                format!("at most {MAX_SECTIONS} sections"),
+                self.sections.len(),
+            ));
+        }
+        let mut table = Vec::with_capacity(table_end - HEADER);
+        let mut offset = table_end.next_multiple_of(ALIGN);
+        for (name, section) in &self.sections {
+            assert!(name.len() <= NAME, "section names are made by this crate");
+            let bytes = section.bytes();
+            let mut entry = [0u8; ENTRY];
+            entry[..name.len()].copy_from_slice(name.as_bytes());
+            entry[40..48].copy_from_slice(&(offset as u64).to_le_bytes());
+            entry[48..56].copy_from_slice(&(bytes.len() as u64).to_le_bytes());
+            entry[56..60].copy_from_slice(&crc32fast::hash(bytes).to_le_bytes());
+            table.extend_from_slice(&entry);
+            offset = (offset + bytes.len()).next_multiple_of(ALIGN);
+        }
+        let total = offset;
+
+        let mut header = [0u8; HEADER];
+        header[..8].copy_from_slice(&MAGIC);
+        header[8..12].copy_from_slice(&VERSION.to_le_bytes());
+        header[12..16].copy_from_slice(&(self.kind as u32).to_le_bytes());
+        header[16..20].copy_from_slice(&(self.sections.len() as u32).to_le_bytes());
+        header[20..24].copy_from_slice(&crc32fast::hash(&table).to_le_bytes());
+        header[24..32].copy_from_slice(&(total as u64).to_le_bytes());
+        let crc = crc32fast::hash(&header[..60]);
+        header[60..].copy_from_slice(&crc.to_le_bytes());
+
+        let folder = match path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        let temporary = tempfile::Builder::new()
+            .prefix(".perso-core-")
+            .suffix(".tmp")
+            .tempfile_in(folder)?;
+        let mut out = BufWriter::with_capacity(1 << 20, temporary);
+        out.write_all(&header)?;
+        out.write_all(&table)?;
+        let mut at = table_end;
+        for (_, section) in &self.sections {
+            pad(&mut out, &mut at)?;
+            for chunk in section.bytes().chunks(8 << 20) {
+                if !hook(at, total) {
+                    return Err(Error::Interrupted);
+                }
+                out.write_all(chunk)?;
+                at += chunk.len();
+            }
+        }
+        pad(&mut out, &mut at)?;
+        debug_assert_eq!(at, total);
+        let mut temporary = out.into_inner().map_err(|error| error.into_error())?;
+        temporary.flush()?;
+        debug_assert_eq!(temporary.seek(SeekFrom::End(0))?, total as u64);
+        temporary.as_file().sync_all()?;
+        set_mode(&temporary)?;
+        temporary.persist(path).map_err(|error| error.error)?;
+        sync_folder(folder)?;
+        hook(total, total);
+        Ok(())
+    }
+}
+
+fn pad(out: &mut impl Write, at: &mut usize) -> Result<()> {
+    let zeros = at.next_multiple_of(ALIGN) - *at;
+    out.write_all(&[0u8; ALIGN][..zeros])?;
+    *at += zeros;
+    Ok(())
+}
+
+/// A temporary file is private to its owner; a saved one is readable like other files.
+#[cfg(unix)]
+fn set_mode(file: &tempfile::NamedTempFile) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    let mode = std::fs::Permissions::from_mode(0o644);
+    file.as_file().set_permissions(mode)?;
+    Ok(())
+}
+
+#[cfg(not(unix))]
+fn set_mode(_file: &tempfile::NamedTempFile) -> Result<()> {
+    Ok(())
+}
+
+/// Makes the rename itself durable.
+#[cfg(unix)]
+fn sync_folder(folder: &Path) -> Result<()> {
+    std::fs::File::open(folder)?.sync_all()?;
+    Ok(())
+}
+
+#[cfg(not(unix))]
+fn sync_folder(_folder: &Path) -> Result<()> {
+    Ok(())
+}

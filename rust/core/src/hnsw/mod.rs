@@ -1,0 +1,268 @@
+//! Hierarchical navigable small world graph (Malkov and Yashunin, arXiv 1603.09320) over the coarse
+//! scores of a store.
+//!
+//! Layout: the bottom layer is one flat array with a fixed stride of `2M` ids a row, padded with
+//! [`NONE`]; the few rows that reach higher layers have their links of `M` ids a layer in a second
+//! array. Search keeps one sorted linear pool instead of two heaps, and expands in two passes: collect
+//! the unvisited neighbours, then score them in one kernel call that prefetches ahead.
+//!
+//! Determinism: levels come from a hash of (seed, row), insertion runs in batches that all search the
+//! graph as it was before the batch, and back links are applied in sorted order. So the graph depends
+//! on the data, the seed and the parameters, and not on the number of threads.
+//!
+//! Inner product: a graph built under inner product strands most rows (its in-degree concentrates on
+//! the largest norms). It is built under L2 geometry and searched by inner product instead, entered
+//! from the rows of largest norm (PSP, PVLDB 2025).
+
+mod build;
+mod search;
+#[cfg(test)]
+mod tests;
+
+pub use search::Scratch;
+
+use crate::error::{Error, Result};
+use crate::metric::Metric;
+use crate::store::{Buf, VectorStore};
+
+/// The padding of a neighbour row.
+pub const NONE: u32 = u32::MAX;
+
+/// Rows of largest norm from which an inner-product search starts.
+const MIPS_ENTRIES: usize = 8;
+
+/// Highest layer a row can reach; with M >= 2 more could not be filled by 2³² rows.
+const MAX_LEVEL: u8 = 32;
+
+/// What a graph is built with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Params {
+    /// Links a row keeps in the upper layers; twice as many in the bottom one.
+    pub m: usize,
+    /// Breadth of the search that finds a new row's neighbours.
+    pub ef_construction: usize,
+    /// Seed of the levels and of the insertion order.
+    pub seed: u64,
+}
+
+impl Params {
+    /// Refuses parameters that no graph can be built with.
+    pub fn check(&self) -> Result<()> {
+        if !(2..=512).contains(&self.m) {
+            return Err(Error::invalid("M", "2 to 512", self.m));
+        }
+        if !(1..=65_536).contains(&self.ef_construction) {
+            return Err(Error::invalid(
+                "ef_construction",
+                "1 to 65536",
+                self.ef_construction,
+            ));
+        }
+        Ok(())
+    }
+
+    /// The layer that a row reaches: geometric with ratio 1/M, from integers only.
+    fn level(&self, row: u32) -> u8 {
+        let r = splitmix64(self.seed ^ splitmix64(u64::from(row).wrapping_add(0x9e37_79b9)));
+        let mut bound = u64::MAX / self.m as u64;
+        let mut level = 0;
+        while r < bound && level < MAX_LEVEL {
+            level += 1;
+            bound /= self.m as u64;
+        }
+        level
+    }
+}
+
+/// The finaliser of Steele, Lea and Flood's SplittableRandom (OOPSLA 2014).
+fn splitmix64(x: u64) -> u64 {
+    let mut z = x.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+/// The graph over the rows of one store.
+#[derive(Clone, Debug)]
+pub struct Graph {
+    params: Params,
+    /// `len x 2M` ids.
+    base: Buf<u32>,
+    /// The layer each row reaches.
+    levels: Buf<u8>,
+    /// Where a row's upper links begin in `upper`; 0 and unused for rows of level 0.
+    upper_start: Vec<u32>,
+    /// `M` ids a layer for rows of level 1 and more, in row order of insertion into the array.
+    upper: Buf<u32>,
+    /// The row that searches start from: the first to reach the highest layer.
+    entry: u32,
+}
+
+impl Graph {
+    /// A graph without rows.
+    pub fn new(params: Params) -> Self {
+        Graph {
+            params,
+            base: Buf::default(),
+            levels: Buf::default(),
+            upper_start: Vec::new(),
+            upper: Buf::default(),
+            entry: NONE,
+        }
+    }
+
+    /// Rows linked.
+    pub fn len(&self) -> usize {
+        self.levels.len()
+    }
+
+    /// True when no row is linked.
+    pub fn is_empty(&self) -> bool {
+        self.levels.is_empty()
+    }
+
+    /// Parameters.
+    pub fn params(&self) -> Params {
+        self.params
+    }
+
+    /// Heap bytes held.
+    pub fn heap_bytes(&self) -> usize {
+        self.base.heap_bytes()
+            + self.levels.heap_bytes()
+            + self.upper.heap_bytes()
+            + self.upper_start.capacity() * 4
+    }
+
+    /// Links in the bottom layer, and the number of layers.
+    pub fn shape(&self) -> (usize, usize) {
+        let links = self.base.iter().filter(|id| **id != NONE).count();
+        (links, self.top_level().map_or(0, |top| top as usize + 1))
+    }
+
+    /// Bottom links, levels, upper links and the entry row, for a file.
+    pub fn parts(&self) -> (&[u32], &[u8], &[u32], u32) {
+        (&self.base, &self.levels, &self.upper, self.entry)
+    }
+
+    /// Rebuilds a graph from a file's sections; every id, level and degree is checked.
+    pub fn from_parts(
+        params: Params,
+        base: Buf<u32>,
+        levels: Buf<u8>,
+        upper: Buf<u32>,
+        entry: u32,
+    ) -> Result<Self> {
+        params
+            .check()
+            .map_err(|error| Error::format(format!("graph parameter {error}")))?;
+        let rows = levels.len();
+        let (m, stride) = (params.m, 2 * params.m);
+        let mut upper_start = Vec::with_capacity(rows);
+        let mut start = 0usize;
+        for &level in levels.iter() {
+            if level > MAX_LEVEL {
+                return Err(Error::format(format!("a graph row has level {level}")));
+            }
+            upper_start.push(start as u32);
+            start += usize::from(level) * m;
+        }
+        if base.len() != rows * stride || upper.len() != start || start > u32::MAX as usize {
+            return Err(Error::format(format!(
+                "a graph of {rows} rows has {} bottom and {} upper links",
+                base.len(),
+                upper.len()
+            )));
+        }
+        let top = levels.iter().copied().max();
+        let entry_level = levels.get(entry as usize).copied();
+        if entry_level != top || (rows == 0 && entry != NONE) {
+            return Err(Error::format(format!(
+                "the graph's entry row {entry} is not on its top layer"
+            )));
+        }
+        let graph = Graph {
+            params,
+            base,
+            levels,
+            upper_start,
+            upper,
+            entry,
+        };
+        for row in 0..rows as u32 {
+            for level in 0..=graph.levels[row as usize] {
+                graph.check_links(row, level)?;
+            }
+        }
+        Ok(graph)
+    }
+
+    fn check_links(&self, row: u32, level: u8) -> Result<()> {
+        let links = self.link_row(row, level);
+        let degree = degree(links);
+        let good = links[degree..].iter().all(|id| *id == NONE)
+            && links[..degree].iter().all(|&id| {
+                id != row && self.levels.get(id as usize).is_some_and(|top| *top >= level)
+            });
+        if good {
+            Ok(())
+        } else {
+            Err(Error::format(format!(
+                "row {row} of the graph has a bad link in layer {level}"
+            )))
+        }
+    }
+
+    fn top_level(&self) -> Option<u8> {
+        self.levels.get(self.entry as usize).copied()
+    }
+
+    /// The fixed-stride link row, padding included.
+    fn link_row(&self, row: u32, level: u8) -> &[u32] {
+        let m = self.params.m;
+        if level == 0 {
+            &self.base[row as usize * 2 * m..][..2 * m]
+        } else {
+            let start = self.upper_start[row as usize] as usize + (usize::from(level) - 1) * m;
+            &self.upper[start..start + m]
+        }
+    }
+
+    /// The links of a row in a layer.
+    pub fn links(&self, row: u32, level: u8) -> &[u32] {
+        let links = self.link_row(row, level);
+        &links[..degree(links)]
+    }
+
+    fn set_links(&mut self, row: u32, level: u8, links: &[u32]) {
+        let m = self.params.m;
+        let slots = if level == 0 {
+            &mut self.base.make_mut()[row as usize * 2 * m..][..2 * m]
+        } else {
+            let start = self.upper_start[row as usize] as usize + (usize::from(level) - 1) * m;
+            &mut self.upper.make_mut()[start..start + m]
+        };
+        slots[..links.len()].copy_from_slice(links);
+        slots[links.len()..].fill(NONE);
+    }
+
+    fn capacity(&self, level: u8) -> usize {
+        if level == 0 {
+            2 * self.params.m
+        } else {
+            self.params.m
+        }
+    }
+}
+
+fn degree(links: &[u32]) -> usize {
+    links.iter().position(|id| *id == NONE).unwrap_or(links.len())
+}
+
+/// The geometry that links are chosen under.
+fn build_metric(store: &VectorStore) -> Metric {
+    match store.metric() {
+        Metric::Ip => Metric::L2,
+        other => other,
+    }
+}

@@ -1,0 +1,219 @@
+//! Greedy best-first search with a sorted linear pool.
+
+use perso_kernels::Rows;
+
+use super::{Graph, MIPS_ENTRIES, NONE};
+use crate::eligible::RowSet;
+use crate::metric::Metric;
+use crate::scored::{rank_order, ByRow, Scored, TieBreak, TopK};
+use crate::store::{Query, VectorStore};
+
+/// Memory of one search, kept between searches by each thread.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    /// One bit a row; the words that were touched are cleared after the search.
+    visited: Vec<u64>,
+    touched: Vec<u32>,
+    /// Candidates, best first, with whether their links were followed.
+    pool: Vec<(Scored, bool)>,
+    /// Unvisited neighbours of the row being expanded, and their scores.
+    fresh: Vec<u32>,
+    scores: Vec<f32>,
+    /// Distances computed by the last search, for `stats` and tests.
+    pub scored: usize,
+}
+
+impl Scratch {
+    fn begin(&mut self, rows: usize) {
+        self.visited.resize(rows.div_ceil(64).max(self.visited.len()), 0);
+        for word in self.touched.drain(..) {
+            self.visited[word as usize] = 0;
+        }
+        self.pool.clear();
+        self.scored = 0;
+    }
+
+    /// Marks a row; true when it was not marked yet.
+    fn visit(&mut self, row: u32) -> bool {
+        let word = &mut self.visited[row as usize / 64];
+        let bit = 1u64 << (row % 64);
+        if *word & bit != 0 {
+            return false;
+        }
+        if *word == 0 {
+            self.touched.push(row / 64);
+        }
+        *word |= bit;
+        true
+    }
+
+    /// Puts an entry into the pool of at most `ef`; returns its position if it got in.
+    fn insert<T: TieBreak>(&mut self, entry: Scored, ef: usize, tie: &T) -> Option<usize> {
+        let at = self
+            .pool
+            .partition_point(|(kept, _)| rank_order(tie, *kept, entry).is_lt());
+        if at >= ef {
+            return None;
+        }
+        if self.pool.len() == ef {
+            self.pool.pop();
+        }
+        self.pool.insert(at, (entry, false));
+        Some(at)
+    }
+
+    /// What the last search found, best first.
+    pub fn found(&self) -> impl Iterator<Item = Scored> + '_ {
+        self.pool.iter().map(|(entry, _)| *entry)
+    }
+}
+
+impl Graph {
+    /// Searches the bottom layer with breadth `ef`; the pool of `scratch` holds what was found, by
+    /// coarse score. With `eligible`, ineligible rows are walked through and the eligible ones seen on
+    /// the way are collected in the returned list (at most `ef`, best first).
+    pub fn search(
+        &self,
+        store: &VectorStore,
+        query: &Query,
+        ef: usize,
+        eligible: Option<&RowSet>,
+        entries: &[u32],
+        scratch: &mut Scratch,
+    ) -> Vec<Scored> {
+        scratch.begin(self.len());
+        let metric = store.metric();
+        if self.is_empty() {
+            return Vec::new();
+        }
+        let mut starts = Vec::with_capacity(1 + entries.len());
+        starts.push(self.descend(store, query, metric, 0, scratch));
+        // A graph built under L2 says nothing about where large inner products begin.
+        starts.extend_from_slice(entries);
+        self.search_layer(store, query, metric, 0, ef, &starts, eligible, &ByRow, scratch)
+    }
+
+    /// The rows of largest norm, from which inner-product searches start as well.
+    pub fn mips_entries(store: &VectorStore, live: impl Iterator<Item = u32>) -> Vec<u32> {
+        if store.metric() != Metric::Ip {
+            return Vec::new();
+        }
+        let mut top = TopK::new(MIPS_ENTRIES, &ByRow);
+        live.for_each(|row| {
+            top.push(Scored {
+                score: store.norms()[row as usize],
+                row,
+            });
+        });
+        top.into_sorted().into_iter().map(|entry| entry.row).collect()
+    }
+
+    /// Walks greedily from the entry row down to the layer above `level`; returns the nearest row.
+    pub(super) fn descend(
+        &self,
+        store: &VectorStore,
+        query: &Query,
+        metric: Metric,
+        level: u8,
+        scratch: &mut Scratch,
+    ) -> u32 {
+        let mut score = [0.0];
+        store.coarse(metric, query, Rows::Ids(&[self.entry]), &mut score);
+        let mut best = Scored {
+            score: score[0],
+            row: self.entry,
+        };
+        let top = self.top_level().unwrap_or(0);
+        for layer in (level + 1..=top).rev() {
+            loop {
+                let links = self.links(best.row, layer);
+                scratch.scores.clear();
+                scratch.scores.resize(links.len(), 0.0);
+                store.coarse(metric, query, Rows::Ids(links), &mut scratch.scores);
+                scratch.scored += links.len();
+                let before = best.row;
+                for (&row, &score) in links.iter().zip(&scratch.scores) {
+                    let entry = Scored { score, row };
+                    if rank_order(&ByRow, entry, best).is_lt() {
+                        best = entry;
+                    }
+                }
+                if best.row == before {
+                    break;
+                }
+            }
+        }
+        best.row
+    }
+
+    /// Best-first search of one layer from some rows. The caller has called `scratch.begin`.
+    #[allow(clippy::too_many_arguments)] // A search has this many inputs; a struct would be used once.
+    pub(super) fn search_layer<T: TieBreak>(
+        &self,
+        store: &VectorStore,
+        query: &Query,
+        metric: Metric,
+        level: u8,
+        ef: usize,
+        starts: &[u32],
+        eligible: Option<&RowSet>,
+        tie: &T,
+        scratch: &mut Scratch,
+    ) -> Vec<Scored> {
+        let mut collected = eligible.map(|set| (set, TopK::new(ef, &ByRow)));
+        scratch.fresh.clear();
+        for &row in starts {
+            if scratch.visit(row) {
+                scratch.fresh.push(row);
+            }
+        }
+        let mut cursor = 0;
+        loop {
+            let count = scratch.fresh.len();
+            scratch.scores.clear();
+            scratch.scores.resize(count, 0.0);
+            store.coarse(metric, query, Rows::Ids(&scratch.fresh), &mut scratch.scores);
+            scratch.scored += count;
+            for i in 0..count {
+                let entry = Scored {
+                    score: scratch.scores[i],
+                    row: scratch.fresh[i],
+                };
+                if let Some((set, top)) = &mut collected {
+                    if set.contains(entry.row) {
+                        top.push(entry);
+                    }
+                }
+                if let Some(at) = scratch.insert(entry, ef, tie) {
+                    cursor = cursor.min(at);
+                }
+            }
+            while scratch.pool.get(cursor).is_some_and(|(_, followed)| *followed) {
+                cursor += 1;
+            }
+            let Some((next, followed)) = scratch.pool.get_mut(cursor) else {
+                break;
+            };
+            *followed = true;
+            let row = next.row;
+            scratch.fresh.clear();
+            for &neighbour in self.link_row(row, level) {
+                if neighbour == NONE {
+                    break;
+                }
+                if scratch.visit(neighbour) {
+                    scratch.fresh.push(neighbour);
+                }
+            }
+        }
+        collected.map_or_else(
+            || scratch.found().collect(),
+            |(_, top)| top.into_sorted(),
+        )
+    }
+
+    /// Starts a search of the graph's size.
+    pub(super) fn begin(&self, scratch: &mut Scratch) {
+        scratch.begin(self.len());
+    }
+}

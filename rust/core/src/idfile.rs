@@ -1,0 +1,129 @@
+//! What an index and a catalog have in common around their ids: the sections they are kept in, and
+//! the rows that a filter and an exclusion leave.
+
+use serde::de::DeserializeOwned;
+use serde::Serialize;
+
+use crate::eligible::RowSet;
+use crate::error::{Error, Result};
+use crate::format::{Reader, Writer};
+use crate::ids::{IdMap, Ids};
+use crate::index::Filter;
+
+/// Adds the JSON description of a file.
+pub fn write_meta(writer: &mut Writer<'_>, meta: &impl Serialize) {
+    let json = serde_json::to_vec(meta).expect("descriptions hold text and numbers only");
+    writer.add_owned("meta", &json);
+}
+
+/// Reads the JSON description of a file.
+pub fn read_meta<T: DeserializeOwned>(reader: &mut Reader) -> Result<T> {
+    serde_json::from_slice(&reader.owned::<u8>("meta")?)
+        .map_err(|error| Error::format(format!("the file's description is damaged: {error}")))
+}
+
+/// Adds ids and live flags.
+pub fn write_ids(writer: &mut Writer<'_>, ids: &IdMap) {
+    let live: Vec<u8> = ids.live().iter().map(|live| u8::from(*live)).collect();
+    writer.add_owned("live", &live);
+    match ids.by_row() {
+        Ids::Int(ids) => writer.add_owned("ids.int", ids),
+        Ids::Str(ids) => {
+            let ends: Vec<u64> = ids
+                .iter()
+                .scan(0u64, |end, id| {
+                    *end += id.len() as u64;
+                    Some(*end)
+                })
+                .collect();
+            let text: String = ids.iter().map(|id| &**id).collect();
+            writer.add_owned("ids.ends", &ends);
+            writer.add_owned("ids.text", text.as_bytes());
+        }
+    }
+}
+
+/// Reads ids and live flags.
+pub fn read_ids(reader: &mut Reader) -> Result<IdMap> {
+    let live: Vec<u8> = reader.owned("live")?;
+    if live.iter().any(|flag| *flag > 1) {
+        return Err(Error::format("a live flag is neither 0 nor 1"));
+    }
+    let live = live.into_iter().map(|flag| flag == 1).collect();
+    if reader.has("ids.int") {
+        return IdMap::from_parts(Ids::Int(reader.owned("ids.int")?), live);
+    }
+    let ends: Vec<u64> = reader.owned("ids.ends")?;
+    let text = String::from_utf8(reader.owned("ids.text")?)
+        .map_err(|_| Error::format("the ids are not UTF-8"))?;
+    let mut ids = Vec::with_capacity(ends.len());
+    let mut start = 0;
+    for end in ends {
+        let id = usize::try_from(end)
+            .ok()
+            .and_then(|end| text.get(start..end))
+            .ok_or_else(|| Error::format("an id lies outside the id section"))?;
+        start += id.len();
+        ids.push(id.into());
+    }
+    if start != text.len() {
+        return Err(Error::format("the id section has text that belongs to no id"));
+    }
+    IdMap::from_parts(Ids::Str(ids), live)
+}
+
+/// The rows that are live, pass the filter and are not excluded; `None` when that is every row.
+/// An excluded id that is not there is fine (a seen item that was removed since); a filter's id that
+/// is not there is an error.
+pub fn eligible(
+    ids: &IdMap,
+    argument: &str,
+    filter: Option<&Filter>,
+    exclude: Option<&Ids>,
+) -> Result<Option<RowSet>> {
+    let mut rows = match filter {
+        None if exclude.is_none() && ids.len() == ids.rows_len() => return Ok(None),
+        None => RowSet::from_flags(ids.live()),
+        Some(Filter::Mask(mask)) => {
+            if mask.len() != ids.len() {
+                return Err(Error::invalid(
+                    argument,
+                    format!("a mask of {} flags, one an item", ids.len()),
+                    format!("{} flags", mask.len()),
+                ));
+            }
+            let mut rows = RowSet::none(ids.rows_len());
+            ids.live_rows()
+                .zip(mask)
+                .filter(|(_, keep)| **keep)
+                .for_each(|(row, _)| rows.insert(row));
+            rows
+        }
+        Some(Filter::Ids(wanted)) => {
+            let mut rows = RowSet::none(ids.rows_len());
+            check_kind(ids, argument, wanted)?;
+            for i in 0..wanted.len() {
+                rows.insert(ids.require(&wanted.get(i))?);
+            }
+            rows
+        }
+    };
+    if let Some(seen) = exclude {
+        check_kind(ids, "exclude", seen)?;
+        for row in (0..seen.len()).filter_map(|i| ids.row(&seen.get(i))) {
+            rows.remove(row);
+        }
+    }
+    Ok(Some(rows))
+}
+
+fn check_kind(ids: &IdMap, argument: &str, given: &Ids) -> Result<()> {
+    if !ids.is_empty() && !given.is_empty() && ids.by_row().kind() != given.kind() {
+        return Err(Error::wrong_type(
+            argument,
+            format!("{} ids, as the ones already here", ids.by_row().kind()),
+            given.kind(),
+        ));
+    }
+    Ok(())
+}

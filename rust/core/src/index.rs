@@ -1,0 +1,276 @@
+//! Vectors under the user's ids, without a catalog: what `perso_core.Index` is.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::eligible::RowSet;
+use crate::error::{Error, Result};
+use crate::format::{Kind, Reader, Writer};
+use crate::ids::{Id, IdMap, Ids};
+use crate::idfile;
+use crate::metric::{Dtype, Metric};
+use crate::scored::Scored;
+use crate::threads;
+use crate::vectors::{Ask, Found, Spec, Vectors};
+
+/// Told how many rows are done of how many; `false` stops the work.
+pub type Hook<'a> = &'a (dyn Fn(usize, usize) -> bool + Sync);
+
+/// Which items a search may answer with, besides being live.
+#[derive(Clone, Debug)]
+pub enum Filter {
+    /// One flag a live item, in [`Index::ids`] order.
+    Mask(Vec<bool>),
+    /// These ids only; each must be there.
+    Ids(Ids),
+}
+
+/// One answer list and the way it was found.
+pub type Answers = (Vec<Scored>, Found);
+
+/// A vector index.
+#[derive(Clone, Debug)]
+pub struct Index {
+    vectors: Vectors,
+    ids: IdMap,
+    next_id: i64,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Meta {
+    spec: Spec,
+    next_id: i64,
+}
+
+/// Sizes and shape, for `stats()`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stats {
+    /// Live items.
+    pub items: usize,
+    /// Rows kept, dead ones included.
+    pub rows: usize,
+    /// Heap bytes of vectors and graph.
+    pub bytes: usize,
+    /// Links in the graph's bottom layer; 0 without a graph.
+    pub links: usize,
+    /// Layers of the graph; 0 without a graph.
+    pub layers: usize,
+    /// What an unfiltered search does.
+    pub path: Found,
+}
+
+impl Index {
+    /// An empty index.
+    pub fn new(spec: Spec) -> Result<Self> {
+        Ok(Index {
+            vectors: Vectors::new(spec)?,
+            ids: IdMap::new(),
+            next_id: 0,
+        })
+    }
+
+    /// The description.
+    pub fn spec(&self) -> &Spec {
+        self.vectors.spec()
+    }
+
+    /// Live items.
+    pub fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// True when no item is live.
+    pub fn is_empty(&self) -> bool {
+        self.ids.is_empty()
+    }
+
+    /// Ids and rows.
+    pub fn id_map(&self) -> &IdMap {
+        &self.ids
+    }
+
+    /// Appends vectors, with new ids counted up from the largest integer id when none are given.
+    /// All or nothing: an error or an interruption leaves the index as it was.
+    pub fn add(
+        &mut self,
+        vectors: &[f32],
+        ids: Option<Ids>,
+        num_threads: i64,
+        hook: Hook<'_>,
+    ) -> Result<Ids> {
+        let threads = threads::resolve("num_threads", num_threads)?;
+        let store = self.vectors.store();
+        store.check("vectors", vectors)?;
+        let count = vectors.len() / store.dim();
+        let ids = self.new_ids(ids, count)?;
+        let before = self.ids.rows_len();
+        let pushed = if threads > 1 && count >= 32 {
+            let inner = &mut self.vectors;
+            threads::with_pool(threads, || inner.push(vectors, hook))?
+        } else {
+            self.vectors.push(vectors, hook)
+        };
+        pushed?;
+        for i in 0..count {
+            let id = ids.get(i);
+            if let Id::Int(id) = id {
+                self.next_id = self.next_id.max(id.saturating_add(1));
+            }
+            self.ids.push(id);
+        }
+        debug_assert_eq!(self.ids.rows_len(), before + count);
+        Ok(ids)
+    }
+
+    fn new_ids(&self, ids: Option<Ids>, count: usize) -> Result<Ids> {
+        let Some(ids) = ids else {
+            if self.ids.by_row().kind() == "str" {
+                return Err(Error::invalid("ids", "one text id a vector", "None"));
+            }
+            let last = self.next_id.checked_add(count as i64);
+            let end = last.ok_or_else(|| {
+                Error::invalid("ids", "explicit ids, as int64 is used up", "None")
+            })?;
+            return Ok(Ids::Int((self.next_id..end).collect()));
+        };
+        if ids.len() != count {
+            return Err(Error::invalid(
+                "ids",
+                format!("{count} ids, one a vector"),
+                ids.len(),
+            ));
+        }
+        self.ids.check_batch("ids", &ids)?;
+        if let Some(id) = (0..count).map(|i| ids.get(i)).find(|id| self.ids.row(id).is_some()) {
+            return Err(Error::invalid(
+                "ids",
+                "ids that are not in the index (remove them first)",
+                id,
+            ));
+        }
+        Ok(ids)
+    }
+
+    /// Takes items out; all of them must be there.
+    pub fn remove(&mut self, ids: &Ids) -> Result<()> {
+        if ids.is_empty() {
+            return Ok(());
+        }
+        self.ids.check_batch("ids", ids)?;
+        let rows: Vec<u32> = (0..ids.len())
+            .map(|i| self.ids.require(&ids.get(i)))
+            .collect::<Result<_>>()?;
+        rows.into_iter().for_each(|row| self.ids.kill(row));
+        self.compact_if_mostly_dead()
+    }
+
+    /// Once more rows are dead than live, the dead ones are dropped and the graph is built anew, so
+    /// removals cannot make an index grow or slow without bound.
+    fn compact_if_mostly_dead(&mut self) -> Result<()> {
+        let dead = self.ids.rows_len() - self.ids.len();
+        if dead <= self.ids.len() {
+            return Ok(());
+        }
+        let rows: Vec<u32> = self.ids.live_rows().collect();
+        self.vectors = self.vectors.keep(&rows, &|_, _| true)?;
+        let ids = self.ids.live_ids();
+        let live = vec![true; ids.len()];
+        self.ids = IdMap::from_parts(ids, live)?;
+        Ok(())
+    }
+
+    /// The stored vectors of some ids, row after row.
+    pub fn get(&self, ids: &Ids) -> Result<Vec<f32>> {
+        let dim = self.spec().dim;
+        let mut out = vec![0.0; ids.len() * dim];
+        for (i, slot) in out.chunks_exact_mut(dim).enumerate() {
+            self.vectors
+                .store()
+                .get(self.ids.require(&ids.get(i))?, slot);
+        }
+        Ok(out)
+    }
+
+    /// The rows that a filter and an exclusion leave, or `None` when all rows are eligible.
+    pub fn eligible(&self, filter: Option<&Filter>, exclude: Option<&Ids>) -> Result<Option<RowSet>> {
+        crate::idfile::eligible(&self.ids, "filter", filter, exclude)
+    }
+
+    /// Searches with each of some queries.
+    pub fn search(
+        &self,
+        queries: &[f32],
+        ask: Ask<'_>,
+        num_threads: i64,
+    ) -> Result<Vec<Answers>> {
+        let threads = threads::resolve("num_threads", num_threads)?;
+        ask.check()?;
+        self.vectors.store().check("queries", queries)?;
+        let queries: Vec<&[f32]> = queries.chunks_exact(self.spec().dim).collect();
+        threads::map(threads, &queries, || (), |(), query| {
+            self.vectors.search(query, ask, &self.ids)
+        })
+    }
+
+    /// Sizes and shape.
+    pub fn stats(&self) -> Stats {
+        let (links, layers) = self.vectors.graph().map_or((0, 0), |graph| graph.shape());
+        Stats {
+            items: self.len(),
+            rows: self.ids.rows_len(),
+            bytes: self.vectors.heap_bytes(),
+            links,
+            layers,
+            path: if self.vectors.graph().is_some() {
+                Found::Graph
+            } else {
+                Found::Exact
+            },
+        }
+    }
+
+    /// Writes the index to a file, atomically.
+    pub fn save(&self, path: &Path, hook: Hook<'_>) -> Result<()> {
+        let mut writer = Writer::new(Kind::Index);
+        let meta = Meta {
+            spec: self.spec().clone(),
+            next_id: self.next_id,
+        };
+        idfile::write_meta(&mut writer, &meta);
+        idfile::write_ids(&mut writer, &self.ids);
+        self.vectors.write("", &mut writer);
+        writer.write(path, hook)
+    }
+
+    /// Reads an index from a file.
+    pub fn load(path: &Path, mmap: bool) -> Result<Self> {
+        let mut reader = Reader::open(path, Kind::Index, mmap)?;
+        let meta: Meta = idfile::read_meta(&mut reader)?;
+        let ids = idfile::read_ids(&mut reader)?;
+        let vectors = Vectors::read(meta.spec, "", &mut reader)?;
+        if vectors.store().len() != ids.rows_len() {
+            return Err(Error::format(format!(
+                "{} vectors lie beside {} ids",
+                vectors.store().len(),
+                ids.rows_len()
+            )));
+        }
+        Ok(Index {
+            vectors,
+            ids,
+            next_id: meta.next_id,
+        })
+    }
+
+    /// The metric.
+    pub fn metric(&self) -> Metric {
+        self.spec().metric
+    }
+
+    /// The storage type.
+    pub fn dtype(&self) -> Dtype {
+        self.spec().dtype
+    }
+}

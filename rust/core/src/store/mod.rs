@@ -1,0 +1,476 @@
+//! One embedding space: vectors in their storage type, their norms, and scores against them.
+//!
+//! A vector is kept as given (not normalised), so [`VectorStore::get`] returns the input exactly for
+//! `f32`, to half precision for `f16`, and to within `max|x| / 254` per component for `i8`. The norm
+//! kept beside it is that of the *stored* vector, so cosine is the cosine of what is stored.
+//!
+//! Two scores exist. The *coarse* one steers graph traversal and prefilters scans: for `i8` it is
+//! integer arithmetic against a quantised query. The *fine* one is reported: full-precision query
+//! against the stored vector. For `f32` and `f16` they are the same number.
+
+mod buf;
+mod quantise;
+
+pub use buf::Buf;
+pub use quantise::quantise;
+
+use perso_kernels::{Kernels, Matrix, Rows};
+
+use crate::error::{Error, Result};
+use crate::metric::{Dtype, Metric};
+use crate::scored::canonical;
+
+/// Dimensions are bounded so that int8 sums cannot overflow an i32 (127² x 65,535 < 2³¹).
+pub const MAX_DIM: usize = 65_535;
+
+/// Vectors of one space in their storage type.
+#[derive(Clone, Debug)]
+pub enum Data {
+    /// IEEE single.
+    F32(Buf<f32>),
+    /// IEEE half, as bits.
+    F16(Buf<u16>),
+    /// Codes with one scale per vector.
+    I8 {
+        /// `rows x dim` codes.
+        codes: Buf<i8>,
+        /// One scale a row.
+        scales: Buf<f32>,
+    },
+}
+
+/// A query prepared once and scored against many rows.
+#[derive(Clone, Debug, Default)]
+pub struct Query {
+    vector: Vec<f32>,
+    norm: f32,
+    codes: Vec<i8>,
+    scale: f32,
+    coarse_norm: f32,
+    residual: f32,
+}
+
+impl Query {
+    /// The query as it came.
+    pub fn vector(&self) -> &[f32] {
+        &self.vector
+    }
+}
+
+/// The vectors of one space.
+#[derive(Clone, Debug)]
+pub struct VectorStore {
+    dim: usize,
+    metric: Metric,
+    data: Data,
+    norms: Buf<f32>,
+    kernels: &'static Kernels,
+}
+
+impl VectorStore {
+    /// An empty store.
+    pub fn new(dim: usize, metric: Metric, dtype: Dtype) -> Result<Self> {
+        if dim == 0 || dim > MAX_DIM {
+            return Err(Error::invalid("dim", format!("1 to {MAX_DIM}"), dim));
+        }
+        let data = match dtype {
+            Dtype::F32 => Data::F32(Buf::default()),
+            Dtype::F16 => Data::F16(Buf::default()),
+            Dtype::I8 => Data::I8 {
+                codes: Buf::default(),
+                scales: Buf::default(),
+            },
+        };
+        Ok(VectorStore {
+            dim,
+            metric,
+            data,
+            norms: Buf::default(),
+            kernels: Kernels::get(),
+        })
+    }
+
+    /// Rebuilds a store from a file's sections. Every value is checked: lengths, finiteness, code
+    /// range, and that each norm is the norm of its row.
+    pub fn from_parts(dim: usize, metric: Metric, data: Data, norms: Buf<f32>) -> Result<Self> {
+        if dim == 0 || dim > MAX_DIM {
+            return Err(Error::format(format!("a space has {dim} dimensions")));
+        }
+        let rows = norms.len();
+        let (components, finite) = match &data {
+            Data::F32(x) => (x.len(), x.iter().all(|v| v.is_finite())),
+            Data::F16(x) => (x.len(), x.iter().all(|v| v & 0x7c00 != 0x7c00)),
+            Data::I8 { codes, scales } => {
+                if scales.len() != rows {
+                    return Err(Error::format("a space has as many scales as rows, or is damaged"));
+                }
+                let good = scales.iter().all(|s| s.is_finite() && *s >= 0.0);
+                (codes.len(), good && codes.iter().all(|c| *c != i8::MIN))
+            }
+        };
+        if rows.checked_mul(dim) != Some(components) {
+            return Err(Error::format(format!(
+                "a space has {components} components for {rows} rows of {dim}"
+            )));
+        }
+        if !finite {
+            return Err(Error::format("a space holds a value out of range"));
+        }
+        let store = VectorStore {
+            dim,
+            metric,
+            data,
+            norms,
+            kernels: Kernels::get(),
+        };
+        let mut row = vec![0.0; dim];
+        for i in 0..rows {
+            store.get(i as u32, &mut row);
+            let norm = store.kernels.dot_f32(&row, &row).sqrt();
+            if norm.to_bits() != store.norms[i].to_bits() {
+                return Err(Error::format(format!("row {i} of a space does not have its norm")));
+            }
+        }
+        Ok(store)
+    }
+
+    /// Components of a vector.
+    pub fn dim(&self) -> usize {
+        self.dim
+    }
+
+    /// How scores are made.
+    pub fn metric(&self) -> Metric {
+        self.metric
+    }
+
+    /// The storage type.
+    pub fn dtype(&self) -> Dtype {
+        match &self.data {
+            Data::F32(_) => Dtype::F32,
+            Data::F16(_) => Dtype::F16,
+            Data::I8 { .. } => Dtype::I8,
+        }
+    }
+
+    /// Rows held, dead ones included.
+    pub fn len(&self) -> usize {
+        self.norms.len()
+    }
+
+    /// True when there is no row.
+    pub fn is_empty(&self) -> bool {
+        self.norms.is_empty()
+    }
+
+    /// The stored numbers, for files and hashes.
+    pub fn data(&self) -> &Data {
+        &self.data
+    }
+
+    /// Euclidean norms of the stored vectors.
+    pub fn norms(&self) -> &Buf<f32> {
+        &self.norms
+    }
+
+    /// Bytes that a scan reads per row.
+    pub fn row_bytes(&self) -> usize {
+        self.dim * self.dtype().size() + if self.dtype() == Dtype::I8 { 8 } else { 4 }
+    }
+
+    /// Heap bytes held.
+    pub fn heap_bytes(&self) -> usize {
+        self.norms.heap_bytes()
+            + match &self.data {
+                Data::F32(x) => x.heap_bytes(),
+                Data::F16(x) => x.heap_bytes(),
+                Data::I8 { codes, scales } => codes.heap_bytes() + scales.heap_bytes(),
+            }
+    }
+
+    /// Refuses vectors of a wrong length, with NaN or infinity, or too large for their storage type.
+    pub fn check(&self, argument: &str, vectors: &[f32]) -> Result<()> {
+        if !vectors.len().is_multiple_of(self.dim) {
+            return Err(Error::invalid(
+                argument,
+                format!("rows of {} components", self.dim),
+                format!("{} numbers", vectors.len()),
+            ));
+        }
+        for (i, row) in vectors.chunks_exact(self.dim).enumerate() {
+            self.check_row(row).map_err(|what| {
+                let at = if vectors.len() == self.dim {
+                    String::new()
+                } else {
+                    format!(" in row {i}")
+                };
+                Error::invalid(argument, "finite numbers", format!("{what}{at}"))
+            })?;
+        }
+        Ok(())
+    }
+
+    fn check_row(&self, row: &[f32]) -> std::result::Result<(), String> {
+        if let Some(bad) = row.iter().find(|v| !v.is_finite()) {
+            return Err(format!("{bad}"));
+        }
+        if !self.kernels.dot_f32(row, row).is_finite() {
+            return Err("a vector whose squared length overflows a float32".into());
+        }
+        if let Data::F16(_) = self.data {
+            // 65,504 is the largest half; from 65,520 on rounding gives infinity.
+            if let Some(bad) = row.iter().find(|v| v.abs() >= 65_520.0) {
+                return Err(format!("{bad}, which is infinite as float16"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Appends vectors that passed [`VectorStore::check`].
+    pub fn push(&mut self, vectors: &[f32]) {
+        let dim = self.dim;
+        let rows = vectors.len() / dim;
+        let kernels = self.kernels;
+        let norms = self.norms.make_mut();
+        norms.reserve(rows);
+        let mut stored = vec![0.0f32; dim];
+        match &mut self.data {
+            Data::F32(data) => {
+                data.make_mut().extend_from_slice(vectors);
+                norms.extend(vectors.chunks_exact(dim).map(|x| kernels.dot_f32(x, x).sqrt()));
+            }
+            Data::F16(data) => {
+                let data = data.make_mut();
+                for x in vectors.chunks_exact(dim) {
+                    let start = data.len();
+                    data.resize(start + dim, 0);
+                    kernels.f32_to_f16(x, &mut data[start..]);
+                    kernels.f16_to_f32(&data[start..], &mut stored);
+                    norms.push(kernels.dot_f32(&stored, &stored).sqrt());
+                }
+            }
+            Data::I8 { codes, scales } => {
+                let codes = codes.make_mut();
+                let scales = scales.make_mut();
+                for x in vectors.chunks_exact(dim) {
+                    let start = codes.len();
+                    codes.resize(start + dim, 0);
+                    let scale = quantise(x, &mut codes[start..]);
+                    dequantise(&codes[start..], scale, &mut stored);
+                    scales.push(scale);
+                    norms.push(kernels.dot_f32(&stored, &stored).sqrt());
+                }
+            }
+        }
+    }
+
+    /// Drops the rows from `rows` on: the undo of an interrupted insertion.
+    pub fn truncate(&mut self, rows: usize) {
+        if rows >= self.len() {
+            return;
+        }
+        self.norms.make_mut().truncate(rows);
+        match &mut self.data {
+            Data::F32(x) => x.make_mut().truncate(rows * self.dim),
+            Data::F16(x) => x.make_mut().truncate(rows * self.dim),
+            Data::I8 { codes, scales } => {
+                codes.make_mut().truncate(rows * self.dim);
+                scales.make_mut().truncate(rows);
+            }
+        }
+    }
+
+    /// A store of the same kind with only the given rows, bit for bit.
+    pub fn keep(&self, rows: &[u32]) -> VectorStore {
+        fn gather<T: bytemuck::Pod>(from: &[T], rows: &[u32], width: usize) -> Buf<T> {
+            let mut out = Vec::with_capacity(rows.len() * width);
+            for &row in rows {
+                out.extend_from_slice(&from[row as usize * width..][..width]);
+            }
+            out.into()
+        }
+        let data = match &self.data {
+            Data::F32(x) => Data::F32(gather(x, rows, self.dim)),
+            Data::F16(x) => Data::F16(gather(x, rows, self.dim)),
+            Data::I8 { codes, scales } => Data::I8 {
+                codes: gather(codes, rows, self.dim),
+                scales: gather(scales, rows, 1),
+            },
+        };
+        VectorStore {
+            data,
+            norms: gather(&self.norms, rows, 1),
+            ..*self
+        }
+    }
+
+    /// The stored vector as single precision.
+    pub fn get(&self, row: u32, out: &mut [f32]) {
+        let range = row as usize * self.dim..(row as usize + 1) * self.dim;
+        match &self.data {
+            Data::F32(x) => out.copy_from_slice(&x[range]),
+            Data::F16(x) => self.kernels.f16_to_f32(&x[range], out),
+            Data::I8 { codes, scales } => dequantise(&codes[range], scales[row as usize], out),
+        }
+    }
+
+    /// The stored bytes of a row, for the content hash.
+    pub fn row_bytes_into(&self, row: u32, out: &mut Vec<u8>) {
+        let range = row as usize * self.dim..(row as usize + 1) * self.dim;
+        match &self.data {
+            Data::F32(x) => out.extend(x[range].iter().flat_map(|v| v.to_le_bytes())),
+            Data::F16(x) => out.extend(x[range].iter().flat_map(|v| v.to_le_bytes())),
+            Data::I8 { codes, scales } => {
+                out.extend(scales[row as usize].to_le_bytes());
+                out.extend_from_slice(bytemuck::cast_slice(&codes[range]));
+            }
+        }
+    }
+
+    /// Prepares a user's query; it passed [`VectorStore::check`].
+    pub fn query(&self, vector: &[f32]) -> Query {
+        let mut query = Query {
+            vector: vector.to_vec(),
+            norm: self.kernels.dot_f32(vector, vector).sqrt(),
+            ..Query::default()
+        };
+        query.coarse_norm = query.norm;
+        if let Data::I8 { .. } = self.data {
+            query.codes = vec![0; self.dim];
+            query.scale = quantise(vector, &mut query.codes);
+            let mut stored = vec![0.0; self.dim];
+            dequantise(&query.codes, query.scale, &mut stored);
+            query.coarse_norm = self.kernels.dot_f32(&stored, &stored).sqrt();
+            query.residual = self.kernels.l2_f32(vector, &stored).sqrt();
+        }
+        query
+    }
+
+    /// Makes a stored row the query; only coarse scores may be asked of it.
+    pub fn row_query(&self, row: u32, query: &mut Query) {
+        query.norm = self.norms[row as usize];
+        query.coarse_norm = query.norm;
+        match &self.data {
+            Data::I8 { codes, scales } => {
+                query.codes.clear();
+                let range = row as usize * self.dim..(row as usize + 1) * self.dim;
+                query.codes.extend_from_slice(&codes[range]);
+                query.scale = scales[row as usize];
+            }
+            _ => {
+                query.vector.resize(self.dim, 0.0);
+                self.get(row, &mut query.vector);
+            }
+        }
+    }
+
+    /// Coarse scores of rows under a metric, which during graph building may be another one than the
+    /// store's own.
+    pub fn coarse(&self, metric: Metric, query: &Query, rows: Rows<'_>, out: &mut [f32]) {
+        let Data::I8 { codes, scales } = &self.data else {
+            return self.fine_as(metric, query, rows, out);
+        };
+        let dots: &mut [i32] = bytemuck::cast_slice_mut(&mut *out);
+        let matrix = Matrix::new(codes, self.dim, self.dim);
+        self.kernels.dot_i8_rows(&query.codes, matrix, rows, dots);
+        let norm = query.coarse_norm;
+        for_each_row(rows, out, |row, slot| {
+            let dot = slot.to_bits() as i32 as f32 * (query.scale * scales[row]);
+            *slot = from_dot(metric, dot, norm, self.norms[row]);
+        });
+    }
+
+    /// The reported scores of rows under the store's metric.
+    pub fn fine(&self, query: &Query, rows: Rows<'_>, out: &mut [f32]) {
+        self.fine_as(self.metric, query, rows, out);
+    }
+
+    /// Item-to-item cosine of one stored row with others, from the stored vectors.
+    pub fn cosine_to(&self, row: u32, rows: &[u32], scratch: &mut Query, out: &mut [f32]) {
+        self.row_query(row, scratch);
+        self.coarse(Metric::Cosine, scratch, Rows::Ids(rows), out);
+    }
+
+    fn fine_as(&self, metric: Metric, query: &Query, rows: Rows<'_>, out: &mut [f32]) {
+        let (q, k, dim) = (&query.vector[..], self.kernels, self.dim);
+        let l2 = metric == Metric::L2;
+        match &self.data {
+            Data::F32(x) if l2 => k.l2_f32_rows(q, Matrix::new(x, dim, dim), rows, out),
+            Data::F32(x) => k.dot_f32_rows(q, Matrix::new(x, dim, dim), rows, out),
+            Data::F16(x) if l2 => k.l2_f16_rows(q, Matrix::new(x, dim, dim), rows, out),
+            Data::F16(x) => k.dot_f16_rows(q, Matrix::new(x, dim, dim), rows, out),
+            Data::I8 { codes, scales } if l2 => {
+                k.l2_f32_i8_rows(q, scales, Matrix::new(codes, dim, dim), rows, out);
+            }
+            Data::I8 { codes, scales } => {
+                k.dot_f32_i8_rows(q, Matrix::new(codes, dim, dim), rows, out);
+                for_each_row(rows, out, |row, slot| *slot *= scales[row]);
+            }
+        }
+        match metric {
+            Metric::L2 => out.iter_mut().for_each(|slot| *slot = canonical(-*slot)),
+            Metric::Ip => out.iter_mut().for_each(|slot| *slot = canonical(*slot)),
+            Metric::Cosine => for_each_row(rows, out, |row, slot| {
+                *slot = from_dot(Metric::Cosine, *slot, query.norm, self.norms[row]);
+            }),
+        }
+    }
+
+    /// How far the fine score of a row can lie from its coarse one: see `exact` for the derivation.
+    pub fn coarse_error(&self, query: &Query, row: u32) -> f32 {
+        let rounding = (self.dim / 32 + 16) as f32 * f32::EPSILON;
+        let x = self.norms[row as usize];
+        let q = query.norm.max(query.coarse_norm);
+        let dot = query.residual * x * 1.001 + rounding * q * x;
+        match self.metric {
+            Metric::Ip => dot,
+            Metric::Cosine if q * x == 0.0 => 0.0,
+            // The coarse cosine divides by the norm of the quantised query: |q̂·x|(1/|q̂| - 1/|q|) is
+            // at most residual/|q| more.
+            Metric::Cosine => {
+                2.0 * query.residual / query.norm.min(query.coarse_norm).max(f32::MIN_POSITIVE) * 1.001
+                    + 4.0 * rounding
+            }
+            // |q̂|² - |q|² is at most residual * (|q| + |q̂|).
+            Metric::L2 => {
+                2.0 * dot + 2.002 * query.residual * q + 4.0 * rounding * (q + x) * (q + x)
+            }
+        }
+    }
+}
+
+fn dequantise(codes: &[i8], scale: f32, out: &mut [f32]) {
+    for (value, code) in out.iter_mut().zip(codes) {
+        *value = f32::from(*code) * scale;
+    }
+}
+
+#[inline]
+fn from_dot(metric: Metric, dot: f32, q_norm: f32, x_norm: f32) -> f32 {
+    match metric {
+        Metric::Ip => canonical(dot),
+        Metric::Cosine => {
+            let norms = q_norm * x_norm;
+            if norms == 0.0 {
+                0.0
+            } else {
+                canonical(dot / norms)
+            }
+        }
+        Metric::L2 => canonical(-(q_norm * q_norm + x_norm * x_norm - 2.0 * dot).max(0.0)),
+    }
+}
+
+#[inline]
+fn for_each_row(rows: Rows<'_>, out: &mut [f32], mut f: impl FnMut(usize, &mut f32)) {
+    match rows {
+        Rows::Range { start, .. } => out
+            .iter_mut()
+            .enumerate()
+            .for_each(|(i, slot)| f(start + i, slot)),
+        Rows::Ids(ids) => out
+            .iter_mut()
+            .zip(ids)
+            .for_each(|(slot, &row)| f(row as usize, slot)),
+    }
+}

@@ -1,0 +1,328 @@
+//! One searchable space: a store, and a graph over it once a scan would be too slow.
+
+use crate::eligible::RowSet;
+use crate::error::{Error, Result};
+use crate::exact;
+use crate::format::{Reader, Writer};
+use crate::hnsw::{Graph, Params, Scratch};
+use crate::metric::{Dtype, Metric};
+use crate::scored::{Scored, TieBreak};
+use crate::store::{Data, Query, VectorStore};
+use perso_kernels::Rows;
+use serde::{Deserialize, Serialize};
+use std::cell::RefCell;
+
+/// A scan of this many bytes takes about as long as a graph search: below it the scan is used, and a
+/// space smaller than it has no graph at all.
+pub const SCAN_BYTES: usize = 2 << 20;
+
+/// How many of the best by coarse score are scored finely, beyond the `k` asked for.
+const RESCORE: usize = 32;
+
+/// Breadth of a graph search when the caller names none: `max(DEFAULT_EF, 2k)`.
+pub const DEFAULT_EF: usize = 100;
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
+}
+
+/// Which way the answers were found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// Every eligible row was scored.
+    Exact,
+    /// The graph was searched.
+    Graph,
+}
+
+impl Found {
+    /// As users see it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Found::Exact => "exact",
+            Found::Graph => "graph",
+        }
+    }
+}
+
+/// What is asked of a search besides the query.
+#[derive(Clone, Copy, Debug)]
+pub struct Ask<'a> {
+    /// How many answers.
+    pub k: usize,
+    /// Breadth of a graph search; `None` for the default.
+    pub ef: Option<usize>,
+    /// The rows that may be answered; `None` when all may.
+    pub eligible: Option<&'a RowSet>,
+    /// Score every eligible row, whatever the size.
+    pub exact: bool,
+}
+
+impl Ask<'_> {
+    /// Refuses what cannot be answered.
+    pub fn check(&self) -> Result<()> {
+        if self.k == 0 {
+            return Err(Error::invalid("k", "at least 1", 0));
+        }
+        match self.ef {
+            Some(0) => Err(Error::invalid("ef", "at least 1", 0)),
+            Some(_) if self.exact => Err(Error::invalid(
+                "ef",
+                "None with exact=True, which searches no graph",
+                self.ef.unwrap_or(0),
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The part of a space's description that a file keeps as JSON.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Spec {
+    /// Components of a vector.
+    pub dim: usize,
+    /// How scores are made.
+    pub metric: Metric,
+    /// Storage type.
+    pub dtype: Dtype,
+    /// Links a row.
+    pub m: usize,
+    /// Breadth while building.
+    pub ef_construction: usize,
+    /// Seed of the graph.
+    pub seed: u64,
+}
+
+impl Spec {
+    fn params(&self) -> Params {
+        Params {
+            m: self.m,
+            ef_construction: self.ef_construction,
+            seed: self.seed,
+        }
+    }
+}
+
+/// A store with its graph.
+#[derive(Clone, Debug)]
+pub struct Vectors {
+    store: VectorStore,
+    graph: Option<Graph>,
+    entries: Vec<u32>,
+    spec: Spec,
+}
+
+impl Vectors {
+    /// An empty space.
+    pub fn new(spec: Spec) -> Result<Self> {
+        spec.params().check()?;
+        Ok(Vectors {
+            store: VectorStore::new(spec.dim, spec.metric, spec.dtype)?,
+            graph: None,
+            entries: Vec::new(),
+            spec,
+        })
+    }
+
+    /// The description.
+    pub fn spec(&self) -> &Spec {
+        &self.spec
+    }
+
+    /// The vectors.
+    pub fn store(&self) -> &VectorStore {
+        &self.store
+    }
+
+    /// The graph, when there is one.
+    pub fn graph(&self) -> Option<&Graph> {
+        self.graph.as_ref()
+    }
+
+    /// Heap bytes held.
+    pub fn heap_bytes(&self) -> usize {
+        self.store.heap_bytes() + self.graph.as_ref().map_or(0, Graph::heap_bytes)
+    }
+
+    /// Appends checked vectors and links them; on interruption nothing has changed.
+    pub fn push(
+        &mut self,
+        vectors: &[f32],
+        hook: &(dyn Fn(usize, usize) -> bool + Sync),
+    ) -> Result<()> {
+        let before = self.store.len();
+        self.store.push(vectors);
+        let linked = self.link(hook);
+        if linked.is_err() {
+            self.store.truncate(before);
+        }
+        linked
+    }
+
+    fn link(&mut self, hook: &(dyn Fn(usize, usize) -> bool + Sync)) -> Result<()> {
+        if self.graph.is_none() && self.store.len() * self.store.row_bytes() <= SCAN_BYTES {
+            return Ok(());
+        }
+        let had_graph = self.graph.is_some();
+        let graph = self.graph.get_or_insert_with(|| Graph::new(self.spec.params()));
+        let linked = graph.insert_rows(&self.store, hook);
+        if linked.is_err() && !had_graph {
+            self.graph = None;
+        }
+        linked?;
+        self.entries = Graph::mips_entries(&self.store, 0..self.store.len() as u32);
+        Ok(())
+    }
+
+    /// Drops the rows from `rows` on, which must not be linked: the undo of a push into another space
+    /// of the same catalog that failed. The graph is rebuilt when it had linked them.
+    pub fn truncate(&mut self, rows: usize) -> Result<()> {
+        self.store.truncate(rows);
+        if self.graph.as_ref().is_some_and(|graph| graph.len() > rows) {
+            self.graph = None;
+            self.link(&|_, _| true)?;
+        }
+        Ok(())
+    }
+
+    /// The same space with only the given rows, its graph built anew.
+    pub fn keep(
+        &self,
+        rows: &[u32],
+        hook: &(dyn Fn(usize, usize) -> bool + Sync),
+    ) -> Result<Vectors> {
+        let mut kept = Vectors {
+            store: self.store.keep(rows),
+            graph: None,
+            entries: Vec::new(),
+            spec: self.spec.clone(),
+        };
+        kept.link(hook)?;
+        Ok(kept)
+    }
+
+    /// The best rows for a checked query: always `min(k, eligible)` of them.
+    pub fn search<T: TieBreak + ?Sized>(
+        &self,
+        query: &[f32],
+        ask: Ask<'_>,
+        tie: &T,
+    ) -> (Vec<Scored>, Found) {
+        let query = self.store.query(query);
+        let rows = ask.eligible.map_or(self.store.len(), RowSet::len);
+        if let Some(graph) = self.graph.as_ref().filter(|_| !ask.exact && self.walks(rows, ask.k)) {
+            let near = self.walk(graph, &query, ask, rows);
+            if near.len() >= ask.k.min(rows) {
+                let rescore = ask.k + RESCORE.max(ask.k / 2);
+                let near: Vec<u32> = near.iter().take(rescore).map(|entry| entry.row).collect();
+                return (
+                    exact::fine_top_k(&self.store, &query, ask.k, &near, tie),
+                    Found::Graph,
+                );
+            }
+            // The walk did not reach enough eligible rows: score them all instead of answering short.
+        }
+        (
+            exact::scan(&self.store, &query, ask.k, ask.eligible, tie),
+            Found::Exact,
+        )
+    }
+
+    /// Whether the graph is worth walking for this many eligible rows: they cost more than
+    /// [`SCAN_BYTES`] to scan, and the walk, which has to be broader the fewer of the rows are
+    /// eligible, would not see most of them anyway.
+    fn walks(&self, eligible: usize, k: usize) -> bool {
+        let scan = eligible * self.store.row_bytes();
+        let broad = self.breadth(None, k, eligible) * self.spec.m;
+        scan > SCAN_BYTES && broad < eligible
+    }
+
+    fn breadth(&self, ef: Option<usize>, k: usize, eligible: usize) -> usize {
+        let ef = ef.unwrap_or(DEFAULT_EF.max(k.saturating_mul(2))).max(k);
+        // Under a filter only the eligible share of what is walked counts.
+        let share = self.store.len() as f64 / eligible.max(1) as f64;
+        ((ef as f64 * share).ceil() as usize).min(self.store.len())
+    }
+
+    fn walk(&self, graph: &Graph, query: &Query, ask: Ask<'_>, rows: usize) -> Vec<Scored> {
+        let ef = self.breadth(ask.ef, ask.k, rows);
+        SCRATCH.with_borrow_mut(|scratch| {
+            graph.search(&self.store, query, ef, ask.eligible, &self.entries, scratch)
+        })
+    }
+
+    /// The reported scores of some rows for a checked query.
+    pub fn scores(&self, query: &[f32], rows: &[u32], out: &mut [f32]) {
+        let query = self.store.query(query);
+        self.store.fine(&query, Rows::Ids(rows), out);
+    }
+
+    /// Adds the space's sections to a file, under a prefix.
+    pub fn write<'a>(&'a self, prefix: &str, writer: &mut Writer<'a>) {
+        match self.store.data() {
+            Data::F32(x) => writer.add(format!("{prefix}vectors"), x),
+            Data::F16(x) => writer.add(format!("{prefix}vectors"), x),
+            Data::I8 { codes, scales } => {
+                writer.add(format!("{prefix}vectors"), codes);
+                writer.add(format!("{prefix}scales"), scales);
+            }
+        }
+        writer.add(format!("{prefix}norms"), self.store.norms());
+        if let Some(graph) = &self.graph {
+            let (base, levels, upper, entry) = graph.parts();
+            writer.add(format!("{prefix}links"), base);
+            writer.add(format!("{prefix}levels"), levels);
+            writer.add(format!("{prefix}upper"), upper);
+            writer.add_owned(format!("{prefix}entry"), &[entry]);
+        }
+    }
+
+    /// Reads a space back from a file.
+    pub fn read(spec: Spec, prefix: &str, reader: &mut Reader) -> Result<Self> {
+        let name = |part: &str| format!("{prefix}{part}");
+        let data = match spec.dtype {
+            Dtype::F32 => Data::F32(reader.section(&name("vectors"))?),
+            Dtype::F16 => Data::F16(reader.section(&name("vectors"))?),
+            Dtype::I8 => Data::I8 {
+                codes: reader.section(&name("vectors"))?,
+                scales: reader.section(&name("scales"))?,
+            },
+        };
+        let norms = reader.section(&name("norms"))?;
+        let store = VectorStore::from_parts(spec.dim, spec.metric, data, norms)?;
+        let graph = if reader.has(&name("links")) {
+            let base = reader.section(&name("links"))?;
+            let levels = reader.section(&name("levels"))?;
+            let upper = reader.section(&name("upper"))?;
+            let entry = reader.owned::<u32>(&name("entry"))?;
+            let [entry] = entry[..] else {
+                return Err(Error::format("a graph has one entry row, or is damaged"));
+            };
+            let graph = Graph::from_parts(spec.params(), base, levels, upper, entry)?;
+            if graph.len() != store.len() {
+                return Err(Error::format(format!(
+                    "a graph of {} rows lies beside {} vectors",
+                    graph.len(),
+                    store.len()
+                )));
+            }
+            Some(graph)
+        } else {
+            spec.params()
+                .check()
+                .map_err(|error| Error::format(format!("graph parameter {error}")))?;
+            None
+        };
+        let entries = match graph {
+            Some(_) => Graph::mips_entries(&store, 0..store.len() as u32),
+            None => Vec::new(),
+        };
+        Ok(Vectors {
+            store,
+            graph,
+            entries,
+            spec,
+        })
+    }
+}
