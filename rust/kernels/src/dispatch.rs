@@ -53,7 +53,7 @@ impl Kernels {
         let mut rows = vec![&scalar::KERNELS];
         #[cfg(target_arch = "x86_64")]
         crate::x86_64::push_available(&mut rows);
-        #[cfg(target_arch = "aarch64")]
+        #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
         crate::aarch64::push_available(&mut rows);
         rows
     }

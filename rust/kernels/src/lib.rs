@@ -33,7 +33,10 @@
 //! f16 values are `u16` bit patterns (IEEE binary16), so the crate depends on nothing.
 
 mod api;
-#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+#[cfg(any(
+    target_arch = "x86_64",
+    all(target_arch = "aarch64", target_endian = "little")
+))]
 mod blocks;
 mod dispatch;
 mod fused;
@@ -43,7 +46,7 @@ mod matrix;
 mod walk;
 pub mod scalar;
 
-#[cfg(target_arch = "aarch64")]
+#[cfg(all(target_arch = "aarch64", target_endian = "little"))]
 mod aarch64;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;

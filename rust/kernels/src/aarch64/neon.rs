@@ -11,7 +11,7 @@
 //! `-128 * -128 * 2`. Squared distances take `|q - x|` as an unsigned byte (`sabd`) and go the same
 //! way, unsigned.
 
-use crate::blocks::{groups, padded};
+use crate::blocks::{groups, words};
 use crate::isa::Isa;
 use core::arch::aarch64::*;
 use core::arch::asm;
@@ -26,11 +26,42 @@ fn load_f32(x: &[f32; 8]) -> Eight {
     unsafe { [vld1q_f32(x.as_ptr()), vld1q_f32(x.as_ptr().add(4))] }
 }
 
+/// Two words, the first in the low half.
+#[inline]
+#[target_feature(enable = "neon")]
+fn join(low: u64, high: u64) -> uint64x2_t {
+    vcombine_u64(vcreate_u64(low), vcreate_u64(high))
+}
+
+/// Eight f32 from element `start` on; those `x` does not have are zero.
+#[inline]
+#[target_feature(enable = "neon")]
+fn tail_f32(x: &[f32], start: usize) -> Eight {
+    let [a, b, c, d] = words(x.get(start..).unwrap_or_default());
+    [
+        vreinterpretq_f32_u64(join(a, b)),
+        vreinterpretq_f32_u64(join(c, d)),
+    ]
+}
+
 #[inline]
 #[target_feature(enable = "neon")]
 fn load_f16(x: &[u16; 8]) -> Eight {
     // SAFETY: the array has the 16 bytes the load reads.
-    let halves = unsafe { vld1q_u16(x.as_ptr()) };
+    widen_f16(unsafe { vld1q_u16(x.as_ptr()) })
+}
+
+/// Eight f16 from element `start` on; those `x` does not have are zero.
+#[inline]
+#[target_feature(enable = "neon")]
+fn tail_f16(x: &[u16], start: usize) -> Eight {
+    let [a, b] = words(x.get(start..).unwrap_or_default());
+    widen_f16(vreinterpretq_u16_u64(join(a, b)))
+}
+
+#[inline]
+#[target_feature(enable = "neon")]
+fn widen_f16(halves: uint16x8_t) -> Eight {
     let (low, high): (float32x4_t, float32x4_t);
     // SAFETY: baseline instructions on registers. They may raise floating-point status flags, which
     // is why `preserves_flags` is not claimed.
@@ -51,7 +82,21 @@ fn load_f16(x: &[u16; 8]) -> Eight {
 #[target_feature(enable = "neon")]
 fn load_i8(x: &[i8; 8]) -> Eight {
     // SAFETY: the array has the 8 bytes the load reads.
-    let wide = vmovl_s8(unsafe { vld1_s8(x.as_ptr()) });
+    widen_i8(unsafe { vld1_s8(x.as_ptr()) })
+}
+
+/// Eight codes from element `start` on; those `x` does not have are zero.
+#[inline]
+#[target_feature(enable = "neon")]
+fn tail_i8(x: &[i8], start: usize) -> Eight {
+    let [a] = words(x.get(start..).unwrap_or_default());
+    widen_i8(vcreate_s8(a))
+}
+
+#[inline]
+#[target_feature(enable = "neon")]
+fn widen_i8(codes: int8x8_t) -> Eight {
+    let wide = vmovl_s8(codes);
     let (low, high) = (vmovl_s16(vget_low_s16(wide)), vmovl_high_s16(wide));
     [vcvtq_f32_s32(low), vcvtq_f32_s32(high)]
 }
@@ -61,6 +106,14 @@ fn load_i8(x: &[i8; 8]) -> Eight {
 fn load_codes(x: &[i8; 16]) -> int8x16_t {
     // SAFETY: the array has the 16 bytes the load reads.
     unsafe { vld1q_s8(x.as_ptr()) }
+}
+
+/// Fewer than sixteen codes, and zeros.
+#[inline]
+#[target_feature(enable = "neon")]
+fn tail_codes(tail: &[i8]) -> int8x16_t {
+    let [a, b] = words(tail);
+    vreinterpretq_s8_u64(join(a, b))
 }
 
 /// The folds from 32 lanes to 4. Block `b` of eight lanes is `acc[b]`.
@@ -129,7 +182,7 @@ fn scaled_l2_step(
 
 /// A float kernel: `$step` makes a register's new value of query, row, accumulator (and scale).
 macro_rules! float_kernel {
-    ($name:ident($($s:ident)?), $x:ty, $load:ident, |$q:ident, $v:ident, $acc:ident| $step:expr) => {
+    ($name:ident($($s:ident)?), $x:ty, $load:ident, $tail:ident, |$q:ident, $v:ident, $acc:ident| $step:expr) => {
         mod $name {
             use super::*;
 
@@ -138,7 +191,7 @@ macro_rules! float_kernel {
             fn lanes(q: &[f32], $($s: f32,)? x: &[$x]) -> float32x4_t {
                 $(let $s = vdupq_n_f32($s);)?
                 let mut acc = [[vdupq_n_f32(0.0); 2]; 4];
-                let ((q_groups, q_tail), (x_groups, x_tail)) = (groups(q), groups(x));
+                let (q_groups, x_groups) = (groups(q), groups(x));
                 for (q, x) in q_groups.iter().zip(x_groups) {
                     for (acc, (q, x)) in acc.iter_mut().zip(q.iter().zip(x)) {
                         for (acc, (q, x)) in acc.iter_mut().zip(load_f32(q).into_iter().zip($load(x))) {
@@ -147,9 +200,11 @@ macro_rules! float_kernel {
                         }
                     }
                 }
-                if !q_tail.is_empty() {
+                let tail = 32 * q_groups.len();
+                if tail < q.len() {
                     for (block, acc) in acc.iter_mut().enumerate() {
-                        let (q, x) = (load_f32(&padded(q_tail, block)), $load(&padded(x_tail, block)));
+                        let start = tail + 8 * block;
+                        let (q, x) = (tail_f32(q, start), $tail(x, start));
                         for (acc, (q, x)) in acc.iter_mut().zip(q.into_iter().zip(x)) {
                             let ($q, $v, $acc) = (q, x, *acc);
                             *acc = $step;
@@ -179,14 +234,24 @@ macro_rules! float_kernel {
     };
 }
 
-float_kernel!(dot_f32(), f32, load_f32, |q, x, acc| dot_step(q, x, acc));
-float_kernel!(l2_f32(), f32, load_f32, |q, x, acc| l2_step(q, x, acc));
-float_kernel!(dot_f16(), u16, load_f16, |q, x, acc| dot_step(q, x, acc));
-float_kernel!(l2_f16(), u16, load_f16, |q, x, acc| l2_step(q, x, acc));
-float_kernel!(dot_f32_i8(), i8, load_i8, |q, x, acc| dot_step(q, x, acc));
-float_kernel!(l2_f32_i8(scale), i8, load_i8, |q, x, acc| scaled_l2_step(
-    q, scale, x, acc
+float_kernel!(dot_f32(), f32, load_f32, tail_f32, |q, x, acc| dot_step(
+    q, x, acc
 ));
+float_kernel!(l2_f32(), f32, load_f32, tail_f32, |q, x, acc| l2_step(
+    q, x, acc
+));
+float_kernel!(dot_f16(), u16, load_f16, tail_f16, |q, x, acc| dot_step(
+    q, x, acc
+));
+float_kernel!(l2_f16(), u16, load_f16, tail_f16, |q, x, acc| l2_step(
+    q, x, acc
+));
+float_kernel!(dot_f32_i8(), i8, load_i8, tail_i8, |q, x, acc| dot_step(
+    q, x, acc
+));
+float_kernel!(l2_f32_i8(scale), i8, load_i8, tail_i8, |q, x, acc| {
+    scaled_l2_step(q, scale, x, acc)
+});
 
 /// An int8 kernel: `$step` adds 16 elements' terms to two accumulators.
 macro_rules! code_kernel {
@@ -204,11 +269,7 @@ macro_rules! code_kernel {
                     acc = $step(load_codes(q), load_codes(x), acc);
                 }
                 if !q_tail.is_empty() {
-                    acc = $step(
-                        load_codes(&padded(q_tail, 0)),
-                        load_codes(&padded(x_tail, 0)),
-                        acc,
-                    );
+                    acc = $step(tail_codes(q_tail), tail_codes(x_tail), acc);
                 }
                 vaddq_s32(acc[0], acc[1])
             }
@@ -262,10 +323,9 @@ fn l2_codes(q: int8x16_t, x: int8x16_t, acc: [int32x4_t; 2]) -> [int32x4_t; 2] {
 
 #[inline]
 #[target_feature(enable = "neon")]
-fn narrow_8(src: &[f32; 8]) -> [u16; 8] {
-    let [low, high] = load_f32(src);
+fn narrow_8([low, high]: Eight) -> [u16; 8] {
     let halves: uint16x8_t;
-    // SAFETY: baseline instructions on registers, as in `load_f16`.
+    // SAFETY: baseline instructions on registers, as in `widen_f16`; the second writes the upper half and keeps the lower.
     unsafe {
         asm!(
             "fcvtn {halves:v}.4h, {low:v}.4s",
@@ -284,8 +344,7 @@ fn narrow_8(src: &[f32; 8]) -> [u16; 8] {
 
 #[inline]
 #[target_feature(enable = "neon")]
-fn widen_8(src: &[u16; 8]) -> [f32; 8] {
-    let [low, high] = load_f16(src);
+fn widen_8([low, high]: Eight) -> [f32; 8] {
     let mut dst = [0.0; 8];
     // SAFETY: the array has the 32 bytes the two stores write.
     unsafe {
@@ -299,9 +358,9 @@ fn widen_8(src: &[u16; 8]) -> [f32; 8] {
 fn f32_to_f16(src: &[f32], dst: &mut [u16]) {
     let ((src, src_tail), (dst, dst_tail)) = (src.as_chunks::<8>(), dst.as_chunks_mut::<8>());
     for (dst, src) in dst.iter_mut().zip(src) {
-        *dst = narrow_8(src);
+        *dst = narrow_8(load_f32(src));
     }
-    for (dst, src) in dst_tail.iter_mut().zip(narrow_8(&padded(src_tail, 0))) {
+    for (dst, src) in dst_tail.iter_mut().zip(narrow_8(tail_f32(src_tail, 0))) {
         *dst = src;
     }
 }
@@ -310,9 +369,9 @@ fn f32_to_f16(src: &[f32], dst: &mut [u16]) {
 fn f16_to_f32(src: &[u16], dst: &mut [f32]) {
     let ((src, src_tail), (dst, dst_tail)) = (src.as_chunks::<8>(), dst.as_chunks_mut::<8>());
     for (dst, src) in dst.iter_mut().zip(src) {
-        *dst = widen_8(src);
+        *dst = widen_8(load_f16(src));
     }
-    for (dst, src) in dst_tail.iter_mut().zip(widen_8(&padded(src_tail, 0))) {
+    for (dst, src) in dst_tail.iter_mut().zip(widen_8(tail_f16(src_tail, 0))) {
         *dst = src;
     }
 }

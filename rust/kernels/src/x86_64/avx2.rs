@@ -9,7 +9,7 @@
 //! `128 * 127 * 2 = 32512`, inside i16, for every query and all row codes in `[-127, 127]`.
 //! `vpmaddwd` by ones then widens to i32.
 
-use crate::blocks::{groups, padded};
+use crate::blocks::{groups, words};
 use crate::isa::Isa;
 use core::arch::x86_64::*;
 
@@ -40,6 +40,93 @@ fn load_i8(x: &[i8; 8]) -> __m256 {
 fn load_codes(x: &[i8; 32]) -> __m256i {
     // SAFETY: the array has the 32 bytes the load reads.
     unsafe { _mm256_loadu_si256(x.as_ptr().cast()) }
+}
+
+/// Eight f32 from element `start` on; those `x` does not have are zero.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn tail_f32(x: &[f32], start: usize) -> __m256 {
+    const MASKS: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
+    let start = start.min(x.len());
+    let present = (x.len() - start).min(8);
+    // SAFETY: 8 - present is at most 8, so the first load reads 8 of the 16 masks; the second reads
+    // the `present` elements in the mask, which `x` has from `start` on.
+    unsafe {
+        let mask = _mm256_loadu_si256(MASKS.as_ptr().add(8 - present).cast());
+        _mm256_maskload_ps(x.as_ptr().add(start), mask)
+    }
+}
+
+/// Eight f16 from element `start` on; those `x` does not have are zero.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn tail_f16(x: &[u16], start: usize) -> __m256 {
+    // A shuffle by 16 bytes of this table moves a register down; 0x80 makes a zero.
+    const DOWN: [u8; 32] = [
+        0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, //
+        128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128,
+    ];
+    let rest = x.get(start..).unwrap_or_default();
+    if let Some(block) = rest.first_chunk() {
+        return load_f16(block);
+    }
+    let halves = match x.last_chunk::<8>() {
+        // SAFETY: the last 8 elements are 16 bytes; the table is read from byte 2 * (8 - rest), which
+        // is at most 16, on.
+        Some(last) => unsafe {
+            let down = DOWN.as_ptr().add(2 * (8 - rest.len()));
+            _mm_shuffle_epi8(
+                _mm_loadu_si128(last.as_ptr().cast()),
+                _mm_loadu_si128(down.cast()),
+            )
+        },
+        None => {
+            let [low, high] = words(rest);
+            _mm_set_epi64x(high as i64, low as i64)
+        }
+    };
+    _mm256_cvtph_ps(halves)
+}
+
+/// Eight codes from element `start` on; those `x` does not have are zero.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn tail_i8(x: &[i8], start: usize) -> __m256 {
+    let rest = x.get(start..).unwrap_or_default();
+    let [word] = match x.last_chunk::<8>() {
+        Some(last) if rest.len() < 8 => {
+            words(last).map(|w| w.checked_shr(64 - 8 * rest.len() as u32).unwrap_or(0))
+        }
+        _ => words(rest),
+    };
+    _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_cvtsi64_si128(word as i64)))
+}
+
+/// The last `count` codes, fewer than 32, and zeros, in an order that depends on the lengths alone.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn tail_codes(x: &[i8], count: usize) -> __m256i {
+    const MASKS: [i8; 64] = {
+        let mut masks = [0; 64];
+        let mut i = 32;
+        while i < 64 {
+            masks[i] = -1;
+            i += 1;
+        }
+        masks
+    };
+    debug_assert!(count < 32);
+    match x.last_chunk::<32>() {
+        Some(last) => {
+            // SAFETY: `count & 31` is less than 32, so the load reads 32 of the 64 masks.
+            let mask = unsafe { _mm256_loadu_si256(MASKS.as_ptr().add(count & 31).cast()) };
+            _mm256_and_si256(load_codes(last), mask)
+        }
+        None => {
+            let [a, b, c, d] = words(x);
+            _mm256_set_epi64x(d as i64, c as i64, b as i64, a as i64)
+        }
+    }
 }
 
 /// The folds from 32 lanes to 4.
@@ -79,7 +166,7 @@ pub(super) fn finish_4(v: [__m128; 4]) -> [f32; 4] {
 
 /// A float kernel: `$step` makes a register's new value of query, row, accumulator (and scale).
 macro_rules! float_kernel {
-    ($name:ident($($s:ident)?), $x:ty, $load:ident, |$q:ident, $v:ident, $acc:ident| $step:expr) => {
+    ($name:ident($($s:ident)?), $x:ty, $load:ident, $tail:ident, |$q:ident, $v:ident, $acc:ident| $step:expr) => {
         pub(super) mod $name {
             use super::*;
 
@@ -88,16 +175,18 @@ macro_rules! float_kernel {
             fn lanes(q: &[f32], $($s: f32,)? x: &[$x]) -> __m128 {
                 $(let $s = _mm256_set1_ps($s);)?
                 let mut acc = [_mm256_setzero_ps(); 4];
-                let ((q_groups, q_tail), (x_groups, x_tail)) = (groups(q), groups(x));
+                let (q_groups, x_groups) = (groups(q), groups(x));
                 for (q, x) in q_groups.iter().zip(x_groups) {
                     for (acc, (q, x)) in acc.iter_mut().zip(q.iter().zip(x)) {
                         let ($q, $v, $acc) = (load_f32(q), $load(x), *acc);
                         *acc = $step;
                     }
                 }
-                if !q_tail.is_empty() {
+                let tail = 32 * q_groups.len();
+                if tail < q.len() {
                     for (block, acc) in acc.iter_mut().enumerate() {
-                        let ($q, $v, $acc) = (load_f32(&padded(q_tail, block)), $load(&padded(x_tail, block)), *acc);
+                        let start = tail + 8 * block;
+                        let ($q, $v, $acc) = (tail_f32(q, start), $tail(x, start), *acc);
                         *acc = $step;
                     }
                 }
@@ -124,24 +213,24 @@ macro_rules! float_kernel {
     };
 }
 
-float_kernel!(dot_f32(), f32, load_f32, |q, x, acc| _mm256_fmadd_ps(
-    q, x, acc
-));
-float_kernel!(l2_f32(), f32, load_f32, |q, x, acc| square(
+float_kernel!(dot_f32(), f32, load_f32, tail_f32, |q, x, acc| {
+    _mm256_fmadd_ps(q, x, acc)
+});
+float_kernel!(l2_f32(), f32, load_f32, tail_f32, |q, x, acc| square(
     _mm256_sub_ps(q, x),
     acc
 ));
-float_kernel!(dot_f16(), u16, load_f16, |q, x, acc| _mm256_fmadd_ps(
-    q, x, acc
-));
-float_kernel!(l2_f16(), u16, load_f16, |q, x, acc| square(
+float_kernel!(dot_f16(), u16, load_f16, tail_f16, |q, x, acc| {
+    _mm256_fmadd_ps(q, x, acc)
+});
+float_kernel!(l2_f16(), u16, load_f16, tail_f16, |q, x, acc| square(
     _mm256_sub_ps(q, x),
     acc
 ));
-float_kernel!(dot_f32_i8(), i8, load_i8, |q, x, acc| _mm256_fmadd_ps(
-    q, x, acc
-));
-float_kernel!(l2_f32_i8(scale), i8, load_i8, |q, x, acc| square(
+float_kernel!(dot_f32_i8(), i8, load_i8, tail_i8, |q, x, acc| {
+    _mm256_fmadd_ps(q, x, acc)
+});
+float_kernel!(l2_f32_i8(scale), i8, load_i8, tail_i8, |q, x, acc| square(
     _mm256_fnmadd_ps(scale, x, q),
     acc
 ));
@@ -162,7 +251,7 @@ macro_rules! code_kernel {
             #[target_feature(enable = "avx2,fma,f16c")]
             fn lanes(q: &[i8], x: &[i8]) -> __m128i {
                 let mut acc = [_mm256_setzero_si256(); 2];
-                let ((q_blocks, q_tail), (x_blocks, x_tail)) =
+                let ((q_blocks, q_tail), (x_blocks, _)) =
                     (q.as_chunks::<32>(), x.as_chunks::<32>());
                 let ((q_pairs, q_odd), (x_pairs, x_odd)) =
                     (q_blocks.as_chunks::<2>(), x_blocks.as_chunks::<2>());
@@ -177,10 +266,7 @@ macro_rules! code_kernel {
                     acc[0] = _mm256_add_epi32(acc[0], $step);
                 }
                 if !q_tail.is_empty() {
-                    let ($q, $x) = (
-                        load_codes(&padded(q_tail, 0)),
-                        load_codes(&padded(x_tail, 0)),
-                    );
+                    let ($q, $x) = (tail_codes(q, q_tail.len()), tail_codes(x, q_tail.len()));
                     acc[1] = _mm256_add_epi32(acc[1], $step);
                 }
                 let eight = _mm256_add_epi32(acc[0], acc[1]);
@@ -259,9 +345,9 @@ pub(super) fn sum_4(v: [__m128i; 4]) -> [i32; 4] {
 
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-fn narrow_8(src: &[f32; 8]) -> [u16; 8] {
+fn narrow_8(src: __m256) -> [u16; 8] {
     let mut dst = [0; 8];
-    let halves = _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(load_f32(src));
+    let halves = _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(src);
     // SAFETY: the array has the 16 bytes the store writes.
     unsafe { _mm_storeu_si128(dst.as_mut_ptr().cast(), halves) };
     dst
@@ -269,10 +355,10 @@ fn narrow_8(src: &[f32; 8]) -> [u16; 8] {
 
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-fn widen_8(src: &[u16; 8]) -> [f32; 8] {
+fn widen_8(src: __m256) -> [f32; 8] {
     let mut dst = [0.0; 8];
     // SAFETY: the array has the 32 bytes the store writes.
-    unsafe { _mm256_storeu_ps(dst.as_mut_ptr(), load_f16(src)) };
+    unsafe { _mm256_storeu_ps(dst.as_mut_ptr(), src) };
     dst
 }
 
@@ -280,9 +366,9 @@ fn widen_8(src: &[u16; 8]) -> [f32; 8] {
 fn f32_to_f16(src: &[f32], dst: &mut [u16]) {
     let ((src, src_tail), (dst, dst_tail)) = (src.as_chunks::<8>(), dst.as_chunks_mut::<8>());
     for (dst, src) in dst.iter_mut().zip(src) {
-        *dst = narrow_8(src);
+        *dst = narrow_8(load_f32(src));
     }
-    for (dst, src) in dst_tail.iter_mut().zip(narrow_8(&padded(src_tail, 0))) {
+    for (dst, src) in dst_tail.iter_mut().zip(narrow_8(tail_f32(src_tail, 0))) {
         *dst = src;
     }
 }
@@ -291,9 +377,9 @@ fn f32_to_f16(src: &[f32], dst: &mut [u16]) {
 fn f16_to_f32(src: &[u16], dst: &mut [f32]) {
     let ((src, src_tail), (dst, dst_tail)) = (src.as_chunks::<8>(), dst.as_chunks_mut::<8>());
     for (dst, src) in dst.iter_mut().zip(src) {
-        *dst = widen_8(src);
+        *dst = widen_8(load_f16(src));
     }
-    for (dst, src) in dst_tail.iter_mut().zip(widen_8(&padded(src_tail, 0))) {
+    for (dst, src) in dst_tail.iter_mut().zip(widen_8(tail_f16(src_tail, 0))) {
         *dst = src;
     }
 }

@@ -1,6 +1,8 @@
 //! x86-64: which rows this CPU can run.
 
 mod avx2;
+mod avx512;
+mod avx512vnni;
 
 use crate::Kernels;
 
@@ -12,5 +14,16 @@ pub(crate) fn push_available(rows: &mut Vec<&'static Kernels>) {
         && is_x86_feature_detected!("f16c");
     if avx2 {
         rows.push(&avx2::KERNELS);
+    }
+    let avx512 = avx2
+        && is_x86_feature_detected!("avx512f")
+        && is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512dq")
+        && is_x86_feature_detected!("avx512vl");
+    if avx512 {
+        rows.push(&avx512::KERNELS);
+        if is_x86_feature_detected!("avx512vnni") {
+            rows.push(&avx512vnni::KERNELS);
+        }
     }
 }
