@@ -107,11 +107,7 @@ fn row_at(rows: Rows<'_>, i: usize) -> u32 {
     }
 }
 
-fn for_each_block(
-    len: usize,
-    eligible: Option<&RowSet>,
-    mut f: impl FnMut(Rows<'_>, &mut [f32]),
-) {
+fn for_each_block(len: usize, eligible: Option<&RowSet>, mut f: impl FnMut(Rows<'_>, &mut [f32])) {
     let mut scores = [0.0; BLOCK];
     let Some(eligible) = eligible else {
         for start in (0..len).step_by(BLOCK) {

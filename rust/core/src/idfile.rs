@@ -67,7 +67,9 @@ pub fn read_ids(reader: &mut Reader) -> Result<IdMap> {
         ids.push(id.into());
     }
     if start != text.len() {
-        return Err(Error::format("the id section has text that belongs to no id"));
+        return Err(Error::format(
+            "the id section has text that belongs to no id",
+        ));
     }
     IdMap::from_parts(Ids::Str(ids), live)
 }

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use crate::eligible::RowSet;
 use crate::error::{Error, Result};
 use crate::format::{Kind, Reader, Writer};
-use crate::ids::{Id, IdMap, Ids};
 use crate::idfile;
+use crate::ids::{Id, IdMap, Ids};
 use crate::metric::{Dtype, Metric};
 use crate::scored::Scored;
 use crate::threads;
@@ -143,7 +143,10 @@ impl Index {
             ));
         }
         self.ids.check_batch("ids", &ids)?;
-        if let Some(id) = (0..count).map(|i| ids.get(i)).find(|id| self.ids.row(id).is_some()) {
+        if let Some(id) = (0..count)
+            .map(|i| ids.get(i))
+            .find(|id| self.ids.row(id).is_some())
+        {
             return Err(Error::invalid(
                 "ids",
                 "ids that are not in the index (remove them first)",
@@ -194,24 +197,26 @@ impl Index {
     }
 
     /// The rows that a filter and an exclusion leave, or `None` when all rows are eligible.
-    pub fn eligible(&self, filter: Option<&Filter>, exclude: Option<&Ids>) -> Result<Option<RowSet>> {
+    pub fn eligible(
+        &self,
+        filter: Option<&Filter>,
+        exclude: Option<&Ids>,
+    ) -> Result<Option<RowSet>> {
         crate::idfile::eligible(&self.ids, "filter", filter, exclude)
     }
 
     /// Searches with each of some queries.
-    pub fn search(
-        &self,
-        queries: &[f32],
-        ask: Ask<'_>,
-        num_threads: i64,
-    ) -> Result<Vec<Answers>> {
+    pub fn search(&self, queries: &[f32], ask: Ask<'_>, num_threads: i64) -> Result<Vec<Answers>> {
         let threads = threads::resolve("num_threads", num_threads)?;
         ask.check()?;
         self.vectors.store().check("queries", queries)?;
         let queries: Vec<&[f32]> = queries.chunks_exact(self.spec().dim).collect();
-        threads::map(threads, &queries, || (), |(), query| {
-            self.vectors.search(query, ask, &self.ids)
-        })
+        threads::map(
+            threads,
+            &queries,
+            || (),
+            |(), query| self.vectors.search(query, ask, &self.ids),
+        )
     }
 
     /// Sizes and shape.

@@ -8,14 +8,15 @@
 
 pub mod eligible;
 pub mod error;
-pub mod ids;
-pub mod metric;
-pub mod scored;
 pub mod exact;
 pub mod format;
 pub mod hnsw;
 pub mod idfile;
+pub mod ids;
 pub mod index;
+pub mod metric;
+pub mod plain;
+pub mod scored;
 pub mod store;
 pub mod threads;
 pub mod vectors;

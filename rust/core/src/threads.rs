@@ -11,7 +11,11 @@ pub fn resolve(argument: &str, num_threads: i64) -> Result<usize> {
     match num_threads {
         -1 => Ok(std::thread::available_parallelism().map_or(1, usize::from)),
         1..=1024 => Ok(num_threads as usize),
-        other => Err(Error::invalid(argument, "-1 (every core) or 1 to 1024", other)),
+        other => Err(Error::invalid(
+            argument,
+            "-1 (every core) or 1 to 1024",
+            other,
+        )),
     }
 }
 

@@ -165,7 +165,9 @@ impl Vectors {
             return Ok(());
         }
         let had_graph = self.graph.is_some();
-        let graph = self.graph.get_or_insert_with(|| Graph::new(self.spec.params()));
+        let graph = self
+            .graph
+            .get_or_insert_with(|| Graph::new(self.spec.params()));
         let linked = graph.insert_rows(&self.store, hook);
         if linked.is_err() && !had_graph {
             self.graph = None;
@@ -211,7 +213,11 @@ impl Vectors {
     ) -> (Vec<Scored>, Found) {
         let query = self.store.query(query);
         let rows = ask.eligible.map_or(self.store.len(), RowSet::len);
-        if let Some(graph) = self.graph.as_ref().filter(|_| !ask.exact && self.walks(rows, ask.k)) {
+        if let Some(graph) = self
+            .graph
+            .as_ref()
+            .filter(|_| !ask.exact && self.walks(rows, ask.k))
+        {
             let near = self.walk(graph, &query, ask, rows);
             if near.len() >= ask.k.min(rows) {
                 let rescore = ask.k + RESCORE.max(ask.k / 2);

@@ -1,1 +1,26 @@
-//! Python binding.
+//! Python binding of `perso_core`: every function converts its arguments, releases the GIL, calls the
+//! core, and wraps the result. There is no logic here; the thin typed API in `python/perso_core`
+//! gives these functions their public form.
+#![deny(unsafe_code)]
+#![allow(missing_docs)] // The public documentation is that of the Python package.
+
+mod convert;
+mod error;
+mod index;
+mod kernels;
+mod progress;
+
+use pyo3::prelude::*;
+
+/// The extension module. All shared state is behind locks, so it needs no GIL.
+#[pymodule(gil_used = false)]
+fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    perso_kernels::Kernels::from_env()
+        .map_err(|error| pyo3::exceptions::PyImportError::new_err(error.to_string()))?;
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add("debug_build", cfg!(debug_assertions))?;
+    error::register(module)?;
+    kernels::register(module)?;
+    module.add_class::<index::Index>()?;
+    Ok(())
+}

@@ -35,7 +35,9 @@ impl Reader {
         let mut header = [0u8; HEADER];
         file.read_exact(&mut header)?;
         if header[..8] != MAGIC {
-            return Err(Error::format("not a perso_core file: it starts with other bytes"));
+            return Err(Error::format(
+                "not a perso_core file: it starts with other bytes",
+            ));
         }
         if crc32fast::hash(&header[..60]) != u32_at(&header, 60) {
             return Err(Error::format("the file's header is damaged"));
@@ -49,7 +51,10 @@ impl Reader {
         let found = u32_at(&header, 12);
         if Kind::from_number(found) != Some(kind) {
             let what = Kind::from_number(found).map_or("something else", Kind::name);
-            return Err(Error::format(format!("the file holds {what}, not {}", kind.name())));
+            return Err(Error::format(format!(
+                "the file holds {what}, not {}",
+                kind.name()
+            )));
         }
         if u64_at(&header, 24) != size as u64 {
             return Err(Error::format(format!(
@@ -117,7 +122,9 @@ impl Reader {
             }
         };
         if crc32fast::hash(bytemuck::cast_slice(&buf)) != crc {
-            return Err(Error::format(format!("section {name:?} is damaged (checksum)")));
+            return Err(Error::format(format!(
+                "section {name:?} is damaged (checksum)"
+            )));
         }
         Ok(buf)
     }

@@ -22,7 +22,10 @@ fn what_is_written_is_read() {
     let path = folder.path().join("file");
     sample(&path);
     for mmap in [false, true] {
-        assert_eq!(read_all(&path, mmap).unwrap(), (vec![1, 2, 3], vec![7; 100]));
+        assert_eq!(
+            read_all(&path, mmap).unwrap(),
+            (vec![1, 2, 3], vec![7; 100])
+        );
     }
     assert!(matches!(
         Reader::open(&path, Kind::Catalog, false),

@@ -107,7 +107,9 @@ impl Graph {
         if opens(&waiting[0]) {
             return &waiting[..1];
         }
-        let limit = (linked / BATCH_FRACTION).clamp(1, MAX_BATCH).min(waiting.len());
+        let limit = (linked / BATCH_FRACTION)
+            .clamp(1, MAX_BATCH)
+            .min(waiting.len());
         let end = waiting[..limit].iter().position(opens).unwrap_or(limit);
         &waiting[..end]
     }
@@ -152,7 +154,10 @@ impl Graph {
             self.set_links(target, level, &ids);
         }
         let row = batch[0];
-        if self.top_level().is_none_or(|top| self.levels[row as usize] > top) {
+        if self
+            .top_level()
+            .is_none_or(|top| self.levels[row as usize] > top)
+        {
             self.entry = row;
         }
     }
@@ -178,8 +183,9 @@ impl Graph {
             self.begin(scratch);
             let ef = self.params.ef_construction;
             let tie = HashedFor(row);
-            let near =
-                self.search_layer(store, query, metric, layer, ef, &starts, None, &tie, scratch);
+            let near = self.search_layer(
+                store, query, metric, layer, ef, &starts, None, &tie, scratch,
+            );
             starts.clear();
             starts.extend(near.iter().map(|entry| entry.row));
             // New rows start with M links everywhere; the bottom layer fills up by back links.
@@ -216,7 +222,9 @@ impl Graph {
 
     fn undo(&mut self, journal: Journal) {
         self.entry = journal.entry;
-        self.base.make_mut().truncate(journal.rows * 2 * self.params.m);
+        self.base
+            .make_mut()
+            .truncate(journal.rows * 2 * self.params.m);
         self.levels.make_mut().truncate(journal.rows);
         self.upper_start.truncate(journal.rows);
         self.upper.make_mut().truncate(journal.upper);

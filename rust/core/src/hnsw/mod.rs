@@ -202,7 +202,11 @@ impl Graph {
         let degree = degree(links);
         let good = links[degree..].iter().all(|id| *id == NONE)
             && links[..degree].iter().all(|&id| {
-                id != row && self.levels.get(id as usize).is_some_and(|top| *top >= level)
+                id != row
+                    && self
+                        .levels
+                        .get(id as usize)
+                        .is_some_and(|top| *top >= level)
             });
         if good {
             Ok(())
@@ -256,7 +260,10 @@ impl Graph {
 }
 
 fn degree(links: &[u32]) -> usize {
-    links.iter().position(|id| *id == NONE).unwrap_or(links.len())
+    links
+        .iter()
+        .position(|id| *id == NONE)
+        .unwrap_or(links.len())
 }
 
 /// The geometry that links are chosen under.

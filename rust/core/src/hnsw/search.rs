@@ -25,7 +25,8 @@ pub struct Scratch {
 
 impl Scratch {
     fn begin(&mut self, rows: usize) {
-        self.visited.resize(rows.div_ceil(64).max(self.visited.len()), 0);
+        self.visited
+            .resize(rows.div_ceil(64).max(self.visited.len()), 0);
         for word in self.touched.drain(..) {
             self.visited[word as usize] = 0;
         }
@@ -90,7 +91,9 @@ impl Graph {
         starts.push(self.descend(store, query, metric, 0, scratch));
         // A graph built under L2 says nothing about where large inner products begin.
         starts.extend_from_slice(entries);
-        self.search_layer(store, query, metric, 0, ef, &starts, eligible, &ByRow, scratch)
+        self.search_layer(
+            store, query, metric, 0, ef, &starts, eligible, &ByRow, scratch,
+        )
     }
 
     /// The rows of largest norm, from which inner-product searches start as well.
@@ -105,7 +108,10 @@ impl Graph {
                 row,
             });
         });
-        top.into_sorted().into_iter().map(|entry| entry.row).collect()
+        top.into_sorted()
+            .into_iter()
+            .map(|entry| entry.row)
+            .collect()
     }
 
     /// Walks greedily from the entry row down to the layer above `level`; returns the nearest row.
@@ -172,7 +178,12 @@ impl Graph {
             let count = scratch.fresh.len();
             scratch.scores.clear();
             scratch.scores.resize(count, 0.0);
-            store.coarse(metric, query, Rows::Ids(&scratch.fresh), &mut scratch.scores);
+            store.coarse(
+                metric,
+                query,
+                Rows::Ids(&scratch.fresh),
+                &mut scratch.scores,
+            );
             scratch.scored += count;
             for i in 0..count {
                 let entry = Scored {
@@ -188,7 +199,11 @@ impl Graph {
                     cursor = cursor.min(at);
                 }
             }
-            while scratch.pool.get(cursor).is_some_and(|(_, followed)| *followed) {
+            while scratch
+                .pool
+                .get(cursor)
+                .is_some_and(|(_, followed)| *followed)
+            {
                 cursor += 1;
             }
             let Some((next, followed)) = scratch.pool.get_mut(cursor) else {
@@ -206,10 +221,7 @@ impl Graph {
                 }
             }
         }
-        collected.map_or_else(
-            || scratch.found().collect(),
-            |(_, top)| top.into_sorted(),
-        )
+        collected.map_or_else(|| scratch.found().collect(), |(_, top)| top.into_sorted())
     }
 
     /// Starts a search of the graph's size.

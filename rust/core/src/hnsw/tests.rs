@@ -112,7 +112,10 @@ fn every_row_is_reachable_even_among_duplicates() {
             }
         }
         let lost = seen.iter().filter(|seen| !**seen).count();
-        assert!(lost <= 5, "{metric:?}: {lost} of 1500 rows cannot be reached");
+        assert!(
+            lost <= 5,
+            "{metric:?}: {lost} of 1500 rows cannot be reached"
+        );
     }
 }
 
@@ -123,7 +126,13 @@ fn damaged_parts_are_refused() {
     let graph = build(&store, 1);
     let (base, levels, upper, entry) = graph.parts();
     let load = |base: Vec<u32>, levels: Vec<u8>, upper: Vec<u32>, entry| {
-        Graph::from_parts(graph.params, base.into(), levels.into(), upper.into(), entry)
+        Graph::from_parts(
+            graph.params,
+            base.into(),
+            levels.into(),
+            upper.into(),
+            entry,
+        )
     };
     let (base, levels, upper) = (base.to_vec(), levels.to_vec(), upper.to_vec());
     assert!(load(base.clone(), levels.clone(), upper.clone(), entry).is_ok());
@@ -135,7 +144,10 @@ fn damaged_parts_are_refused() {
     assert!(load(bad, levels.clone(), upper.clone(), entry).is_err());
     let mut bad = base.clone();
     bad[24] = 1;
-    assert!(load(bad, levels.clone(), upper.clone(), entry).is_err(), "a row linked to itself");
+    assert!(
+        load(bad, levels.clone(), upper.clone(), entry).is_err(),
+        "a row linked to itself"
+    );
     let mut bad = levels.clone();
     bad[3] = 200;
     assert!(load(base, bad, upper, entry).is_err());

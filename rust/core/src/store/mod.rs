@@ -102,7 +102,9 @@ impl VectorStore {
             Data::F16(x) => (x.len(), x.iter().all(|v| v & 0x7c00 != 0x7c00)),
             Data::I8 { codes, scales } => {
                 if scales.len() != rows {
-                    return Err(Error::format("a space has as many scales as rows, or is damaged"));
+                    return Err(Error::format(
+                        "a space has as many scales as rows, or is damaged",
+                    ));
                 }
                 let good = scales.iter().all(|s| s.is_finite() && *s >= 0.0);
                 (codes.len(), good && codes.iter().all(|c| *c != i8::MIN))
@@ -128,7 +130,9 @@ impl VectorStore {
             store.get(i as u32, &mut row);
             let norm = store.kernels.dot_f32(&row, &row).sqrt();
             if norm.to_bits() != store.norms[i].to_bits() {
-                return Err(Error::format(format!("row {i} of a space does not have its norm")));
+                return Err(Error::format(format!(
+                    "row {i} of a space does not have its norm"
+                )));
             }
         }
         Ok(store)
@@ -237,7 +241,11 @@ impl VectorStore {
         match &mut self.data {
             Data::F32(data) => {
                 data.make_mut().extend_from_slice(vectors);
-                norms.extend(vectors.chunks_exact(dim).map(|x| kernels.dot_f32(x, x).sqrt()));
+                norms.extend(
+                    vectors
+                        .chunks_exact(dim)
+                        .map(|x| kernels.dot_f32(x, x).sqrt()),
+                );
             }
             Data::F16(data) => {
                 let data = data.make_mut();
@@ -428,7 +436,8 @@ impl VectorStore {
             // The coarse cosine divides by the norm of the quantised query: |q̂·x|(1/|q̂| - 1/|q|) is
             // at most residual/|q| more.
             Metric::Cosine => {
-                2.0 * query.residual / query.norm.min(query.coarse_norm).max(f32::MIN_POSITIVE) * 1.001
+                2.0 * query.residual / query.norm.min(query.coarse_norm).max(f32::MIN_POSITIVE)
+                    * 1.001
                     + 4.0 * rounding
             }
             // |q̂|² - |q|² is at most residual * (|q| + |q̂|).

@@ -1,0 +1,182 @@
+//! Python values to the core's and back.
+
+use numpy::{
+    IntoPyArray, PyArray2, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2,
+    PyUntypedArrayMethods,
+};
+use perso_core::error::Error;
+use perso_core::ids::IdMap;
+use perso_core::ids::Ids;
+use perso_core::index::{Answers, Filter};
+use perso_core::scored::Scored;
+use perso_core::vectors::Found;
+use pyo3::prelude::*;
+use pyo3::types::PyList;
+
+use crate::error::Outcome;
+
+/// Ids from an int64 array or a list of str; `argument` names them in errors.
+pub fn ids(argument: &str, value: &Bound<'_, PyAny>) -> Outcome<Ids> {
+    if let Ok(array) = value.extract::<PyReadonlyArray1<'_, i64>>() {
+        return Ok(Ids::Int(array.as_array().to_vec()));
+    }
+    let Ok(list) = value.cast::<PyList>() else {
+        return Err(Error::wrong_type(
+            argument,
+            "an int64 array or a list of str",
+            value.get_type(),
+        )
+        .into());
+    };
+    let mut ids = Vec::with_capacity(list.len());
+    for item in list.iter() {
+        let text: String = item.extract().map_err(|_| {
+            Error::wrong_type(
+                argument,
+                "a list of str",
+                format!("an item of {}", item.get_type()),
+            )
+        })?;
+        ids.push(text.into_boxed_str());
+    }
+    Ok(Ids::Str(ids))
+}
+
+pub fn optional_ids(argument: &str, value: Option<&Bound<'_, PyAny>>) -> Outcome<Option<Ids>> {
+    value.map(|value| ids(argument, value)).transpose()
+}
+
+/// A filter from a bool mask or ids.
+pub fn filter(argument: &str, value: Option<&Bound<'_, PyAny>>) -> Outcome<Option<Filter>> {
+    let Some(value) = value else {
+        return Ok(None);
+    };
+    if let Ok(mask) = value.extract::<PyReadonlyArray1<'_, bool>>() {
+        return Ok(Some(Filter::Mask(mask.as_array().to_vec())));
+    }
+    Ok(Some(Filter::Ids(ids(argument, value)?)))
+}
+
+/// Ids to an int64 array or a list of str.
+pub fn ids_out<'py>(py: Python<'py>, ids: Ids) -> PyResult<Bound<'py, PyAny>> {
+    Ok(match ids {
+        Ids::Int(ids) => ids.into_pyarray(py).into_any(),
+        Ids::Str(ids) => PyList::new(py, ids.iter().map(|id| &**id))?.into_any(),
+    })
+}
+
+/// A float32 matrix, C-contiguous, of `dim` columns.
+pub fn matrix<'a>(
+    argument: &str,
+    array: &'a PyReadonlyArray2<'_, f32>,
+    dim: usize,
+) -> Outcome<&'a [f32]> {
+    let shape = array.shape();
+    if shape[1] != dim {
+        return Err(Error::invalid(
+            argument,
+            format!("{dim} columns"),
+            format!("an array of shape ({}, {})", shape[0], shape[1]),
+        )
+        .into());
+    }
+    contiguous(argument, array)
+}
+
+/// The numbers of a C-contiguous array.
+pub fn contiguous<'a, T: numpy::Element>(
+    argument: &str,
+    array: &'a PyReadonlyArray2<'_, T>,
+) -> Outcome<&'a [T]> {
+    array
+        .as_slice()
+        .map_err(|_| Error::invalid(argument, "a C-contiguous array", "another layout").into())
+}
+
+/// Answer lists as padded columns: ids (-1 or None where fewer exist) and scores (NaN there).
+pub struct Table {
+    rows: usize,
+    k: usize,
+    ids: IdTable,
+    scores: Vec<f32>,
+}
+
+enum IdTable {
+    Int(Vec<i64>),
+    Str(Vec<Option<Box<str>>>),
+}
+
+impl Table {
+    /// Pads `lists` to `k` columns; `ids` is `None` when the row is the id.
+    pub fn new(lists: &[Vec<Scored>], k: usize, ids: Option<&IdMap>) -> Table {
+        let ids = match ids.map(IdMap::by_row) {
+            None => IdTable::Int(padded(lists, k, |row| i64::from(row), -1)),
+            Some(Ids::Int(ids)) => IdTable::Int(padded(lists, k, |row| ids[row as usize], -1)),
+            Some(Ids::Str(ids)) => IdTable::Str(padded(
+                lists,
+                k,
+                |row| Some(ids[row as usize].clone()),
+                None,
+            )),
+        };
+        let mut scores = Vec::with_capacity(lists.len() * k);
+        for list in lists {
+            scores.extend(list.iter().map(|entry| entry.score));
+            scores.resize(scores.len() + k.saturating_sub(list.len()), f32::NAN);
+        }
+        Table {
+            rows: lists.len(),
+            k,
+            ids,
+            scores,
+        }
+    }
+
+    /// `(ids, scores)`: ids as an int64 array `(q, k)` or a list of lists, scores `(q, k)`.
+    pub fn into_py<'py>(
+        self,
+        py: Python<'py>,
+    ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyArray2<f32>>)> {
+        let shape = [self.rows, self.k];
+        let ids = match self.ids {
+            IdTable::Int(ids) => ids.into_pyarray(py).reshape(shape)?.into_any(),
+            IdTable::Str(ids) => {
+                let rows: Vec<_> = ids
+                    .chunks(self.k.max(1))
+                    .map(|row| PyList::new(py, row.iter().map(Option::as_deref)))
+                    .collect::<PyResult<_>>()?;
+                PyList::new(py, rows)?.into_any()
+            }
+        };
+        Ok((ids, self.scores.into_pyarray(py).reshape(shape)?))
+    }
+}
+
+/// Refuses a padded table that could not be allocated.
+pub fn check_table(queries: usize, k: usize) -> Outcome<()> {
+    const LIMIT: usize = 1 << 30;
+    match queries.max(1).checked_mul(k) {
+        Some(cells) if cells <= LIMIT => Ok(()),
+        _ => Err(Error::invalid("k", format!("at most {LIMIT} answers in a call"), k).into()),
+    }
+}
+
+fn padded<T: Clone>(lists: &[Vec<Scored>], k: usize, of: impl Fn(u32) -> T, missing: T) -> Vec<T> {
+    let mut out = Vec::with_capacity(lists.len() * k);
+    for list in lists {
+        out.extend(list.iter().map(|entry| of(entry.row)));
+        out.resize(out.len() + k.saturating_sub(list.len()), missing.clone());
+    }
+    out
+}
+
+/// Answer lists and the way they were found: "graph" when any query walked the graph.
+pub fn split(answers: Vec<Answers>) -> (Vec<Vec<Scored>>, &'static str) {
+    let path = if answers.iter().any(|(_, found)| *found == Found::Graph) {
+        Found::Graph
+    } else {
+        Found::Exact
+    };
+    let lists = answers.into_iter().map(|(list, _)| list).collect();
+    (lists, path.as_str())
+}

@@ -1,0 +1,75 @@
+//! The one mapping from the core's errors to Python exceptions.
+
+use perso_core::error::Error;
+use pyo3::create_exception;
+use pyo3::exceptions::{PyKeyError, PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::prelude::*;
+
+create_exception!(
+    perso_core,
+    FormatError,
+    PyValueError,
+    "A file or document is damaged, foreign, or of a later version."
+);
+create_exception!(
+    perso_core,
+    ReplayError,
+    PyValueError,
+    "A decision record cannot be replayed; the message says why."
+);
+
+/// An error on its way to Python.
+#[derive(Debug)]
+pub enum Failure {
+    Core(Error),
+    Python(PyErr),
+}
+
+/// Result of a binding function.
+pub type Outcome<T> = Result<T, Failure>;
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Failure::Core(error)
+    }
+}
+
+impl From<PyErr> for Failure {
+    fn from(error: PyErr) -> Self {
+        Failure::Python(error)
+    }
+}
+
+impl From<Failure> for PyErr {
+    fn from(failure: Failure) -> PyErr {
+        match failure {
+            Failure::Python(error) => error,
+            Failure::Core(error) => {
+                let message = error.to_string();
+                match error {
+                    Error::Invalid { .. } => PyValueError::new_err(message),
+                    Error::Type { .. } => PyTypeError::new_err(message),
+                    Error::Missing { .. } => PyKeyError::new_err(message),
+                    Error::Format(_) => FormatError::new_err(message),
+                    Error::Replay(_) => ReplayError::new_err(message),
+                    // An io::Error with an errno becomes FileNotFoundError, PermissionError, …
+                    Error::Io(error) => error.into(),
+                    Error::Interrupted => PyRuntimeError::new_err(message),
+                }
+            }
+        }
+    }
+}
+
+/// A lock that a panicking writer left behind: what it guards may be half changed.
+pub fn poisoned<T>(_: T) -> Failure {
+    Failure::Python(PyRuntimeError::new_err(
+        "an earlier change of this object failed half way; open it again from its file",
+    ))
+}
+
+pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    let py = module.py();
+    module.add("FormatError", py.get_type::<FormatError>())?;
+    module.add("ReplayError", py.get_type::<ReplayError>())
+}

@@ -1,0 +1,197 @@
+//! `Index`: vectors under ids.
+
+use std::path::PathBuf;
+use std::sync::RwLock;
+
+use numpy::{IntoPyArray, PyArray2, PyArrayMethods, PyReadonlyArray2};
+use perso_core::index::Index as Core;
+use perso_core::metric::{Dtype, Metric};
+use perso_core::vectors::{Ask, Spec};
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use crate::convert;
+use crate::error::{poisoned, Outcome};
+use crate::progress;
+
+/// `(ids, scores, path)` of a search.
+pub type Hits<'py> = (Bound<'py, PyAny>, Bound<'py, PyArray2<f32>>, &'static str);
+
+#[pyclass(frozen, module = "perso_core._core")]
+pub struct Index {
+    core: RwLock<Core>,
+    spec: Spec,
+}
+
+impl Index {
+    fn wrap(core: Core) -> Self {
+        Index {
+            spec: core.spec().clone(),
+            core: RwLock::new(core),
+        }
+    }
+}
+
+#[pymethods]
+impl Index {
+    #[new]
+    #[pyo3(signature = (dim, metric, dtype, m, ef_construction, seed))]
+    fn new(
+        dim: usize,
+        metric: &str,
+        dtype: &str,
+        m: usize,
+        ef_construction: usize,
+        seed: u64,
+    ) -> Outcome<Self> {
+        let spec = Spec {
+            dim,
+            metric: Metric::parse("metric", metric)?,
+            dtype: Dtype::parse("dtype", dtype)?,
+            m,
+            ef_construction,
+            seed,
+        };
+        Ok(Index::wrap(Core::new(spec)?))
+    }
+
+    fn add<'py>(
+        &self,
+        py: Python<'py>,
+        vectors: PyReadonlyArray2<'py, f32>,
+        ids: Option<&Bound<'py, PyAny>>,
+        num_threads: i64,
+        progress: Option<Py<PyAny>>,
+    ) -> Outcome<Bound<'py, PyAny>> {
+        let vectors = convert::matrix("vectors", &vectors, self.spec.dim)?;
+        let ids = convert::optional_ids("ids", ids)?;
+        let added = progress::run(py, progress, |hook| {
+            let mut core = self.core.write().map_err(|_| lost())?;
+            core.add(vectors, ids, num_threads, hook)
+        })?;
+        Ok(convert::ids_out(py, added)?)
+    }
+
+    #[allow(clippy::too_many_arguments)] // One for each argument of the Python method.
+    fn search<'py>(
+        &self,
+        py: Python<'py>,
+        queries: PyReadonlyArray2<'py, f32>,
+        k: usize,
+        ef: Option<usize>,
+        filter: Option<&Bound<'py, PyAny>>,
+        exclude: Option<&Bound<'py, PyAny>>,
+        exact: bool,
+        num_threads: i64,
+    ) -> Outcome<Hits<'py>> {
+        let queries = convert::matrix("queries", &queries, self.spec.dim)?;
+        convert::check_table(queries.len() / self.spec.dim, k)?;
+        let filter = convert::filter("filter", filter)?;
+        let exclude = convert::optional_ids("exclude", exclude)?;
+        let (table, path) = py.detach(|| -> Outcome<_> {
+            let core = self.core.read().map_err(poisoned)?;
+            let eligible = core.eligible(filter.as_ref(), exclude.as_ref())?;
+            let ask = Ask {
+                k,
+                ef,
+                eligible: eligible.as_ref(),
+                exact,
+            };
+            let (lists, path) = convert::split(core.search(queries, ask, num_threads)?);
+            Ok((convert::Table::new(&lists, k, Some(core.id_map())), path))
+        })?;
+        let (ids, scores) = table.into_py(py)?;
+        Ok((ids, scores, path))
+    }
+
+    fn remove(&self, py: Python<'_>, ids: &Bound<'_, PyAny>) -> Outcome<()> {
+        let ids = convert::ids("ids", ids)?;
+        py.detach(|| Ok(self.core.write().map_err(poisoned)?.remove(&ids)?))
+    }
+
+    fn get<'py>(
+        &self,
+        py: Python<'py>,
+        ids: &Bound<'py, PyAny>,
+    ) -> Outcome<Bound<'py, PyArray2<f32>>> {
+        let ids = convert::ids("ids", ids)?;
+        let vectors =
+            py.detach(|| -> Outcome<_> { Ok(self.core.read().map_err(poisoned)?.get(&ids)?) })?;
+        Ok(vectors
+            .into_pyarray(py)
+            .reshape([ids.len(), self.spec.dim])?)
+    }
+
+    fn ids<'py>(&self, py: Python<'py>) -> Outcome<Bound<'py, PyAny>> {
+        let ids = py.detach(|| -> Outcome<_> {
+            Ok(self.core.read().map_err(poisoned)?.id_map().live_ids())
+        })?;
+        Ok(convert::ids_out(py, ids)?)
+    }
+
+    fn __len__(&self, py: Python<'_>) -> Outcome<usize> {
+        py.detach(|| Ok(self.core.read().map_err(poisoned)?.len()))
+    }
+
+    #[getter]
+    fn dim(&self) -> usize {
+        self.spec.dim
+    }
+
+    #[getter]
+    fn metric(&self) -> &'static str {
+        self.spec.metric.as_str()
+    }
+
+    #[getter]
+    fn dtype(&self) -> &'static str {
+        self.spec.dtype.as_str()
+    }
+
+    #[getter(M)]
+    fn m(&self) -> usize {
+        self.spec.m
+    }
+
+    #[getter]
+    fn ef_construction(&self) -> usize {
+        self.spec.ef_construction
+    }
+
+    #[getter]
+    fn seed(&self) -> u64 {
+        self.spec.seed
+    }
+
+    fn stats<'py>(&self, py: Python<'py>) -> Outcome<Bound<'py, PyDict>> {
+        let stats =
+            py.detach(|| -> Outcome<_> { Ok(self.core.read().map_err(poisoned)?.stats()) })?;
+        let out = PyDict::new(py);
+        out.set_item("items", stats.items)?;
+        out.set_item("rows", stats.rows)?;
+        out.set_item("bytes", stats.bytes)?;
+        out.set_item("links", stats.links)?;
+        out.set_item("layers", stats.layers)?;
+        out.set_item("path", stats.path.as_str())?;
+        Ok(out)
+    }
+
+    fn save(&self, py: Python<'_>, path: PathBuf, progress: Option<Py<PyAny>>) -> Outcome<()> {
+        progress::run(py, progress, |hook| {
+            self.core.read().map_err(|_| lost())?.save(&path, hook)
+        })
+    }
+
+    #[staticmethod]
+    fn load(py: Python<'_>, path: PathBuf, mmap: bool) -> Outcome<Self> {
+        progress::run(py, None, |_| Core::load(&path, mmap)).map(Index::wrap)
+    }
+}
+
+/// The core's form of a poisoned lock, for closures that return core errors.
+fn lost() -> perso_core::error::Error {
+    std::io::Error::other(
+        "an earlier change of this object failed half way; open it again from its file",
+    )
+    .into()
+}
