@@ -83,12 +83,15 @@ macro_rules! dispatch_row {
             out: &mut [f32],
         ) {
             walk!(m, rows, out,
-                |i| l2_f32_i8::one(q, scales[i], m.row(i)),
-                |j| l2_f32_i8::four(
-                    q,
-                    [scales[j[0]], scales[j[1]], scales[j[2]], scales[j[3]]],
-                    [m.row(j[0]), m.row(j[1]), m.row(j[2]), m.row(j[3])],
-                )
+                |i| {
+                    // The row first: its message is the one to read if there is no such row.
+                    let x = m.row(i);
+                    l2_f32_i8::one(q, scales[i], x)
+                },
+                |j| {
+                    let x = [m.row(j[0]), m.row(j[1]), m.row(j[2]), m.row(j[3])];
+                    l2_f32_i8::four(q, [scales[j[0]], scales[j[1]], scales[j[2]], scales[j[3]]], x)
+                }
             );
         }
 
