@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::eligible::RowSet;
 use crate::error::{Error, Result};
+use crate::hnsw::Hook;
 use crate::format::{Kind, Reader, Writer};
 use crate::idfile;
 use crate::ids::{Id, IdMap, Ids};
@@ -13,9 +14,6 @@ use crate::metric::{Dtype, Metric};
 use crate::scored::Scored;
 use crate::threads;
 use crate::vectors::{Ask, Found, Spec, Vectors};
-
-/// Told how many rows are done of how many; `false` stops the work.
-pub type Hook<'a> = &'a (dyn Fn(usize, usize) -> bool + Sync);
 
 /// Which items a search may answer with, besides being live.
 #[derive(Clone, Debug)]

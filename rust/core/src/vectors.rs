@@ -4,7 +4,7 @@ use crate::eligible::RowSet;
 use crate::error::{Error, Result};
 use crate::exact;
 use crate::format::{Reader, Writer};
-use crate::hnsw::{Graph, Params, Scratch};
+use crate::hnsw::{Graph, Hook, Params, Scratch};
 use crate::metric::{Dtype, Metric};
 use crate::scored::{Scored, TieBreak};
 use crate::store::{Data, Query, VectorStore};
@@ -19,8 +19,15 @@ pub const SCAN_BYTES: usize = 2 << 20;
 /// How many of the best by coarse score are scored finely, beyond the `k` asked for.
 const RESCORE: usize = 32;
 
-/// Breadth of a graph search when the caller names none: `max(DEFAULT_EF, 2k)`.
-pub const DEFAULT_EF: usize = 100;
+/// Breadth of a graph search when the caller names none: `max(default, 2k)`. Measured recall@10 at
+/// these: 0.978 on 100,000 x 384 sentence embeddings (cosine, i8), 0.956 on 40,981 x 64 ALS factors
+/// (ip, i8), where 100 would give 0.937.
+pub fn default_ef(metric: Metric) -> usize {
+    match metric {
+        Metric::Ip => 200,
+        Metric::Cosine | Metric::L2 => 100,
+    }
+}
 
 thread_local! {
     static SCRATCH: RefCell<Scratch> = RefCell::default();
@@ -146,13 +153,20 @@ impl Vectors {
     }
 
     /// Appends checked vectors and links them; on interruption nothing has changed.
-    pub fn push(
-        &mut self,
-        vectors: &[f32],
-        hook: &(dyn Fn(usize, usize) -> bool + Sync),
-    ) -> Result<()> {
+    pub fn push(&mut self, vectors: &[f32], hook: Hook<'_>) -> Result<()> {
         let before = self.store.len();
         self.store.push(vectors);
+        self.link_or_truncate(before, hook)
+    }
+
+    /// Appends copies of stored rows, bit for bit, and links them.
+    pub fn push_copies(&mut self, rows: &[u32], hook: Hook<'_>) -> Result<()> {
+        let before = self.store.len();
+        self.store.push_copies(rows);
+        self.link_or_truncate(before, hook)
+    }
+
+    fn link_or_truncate(&mut self, before: usize, hook: Hook<'_>) -> Result<()> {
         let linked = self.link(hook);
         if linked.is_err() {
             self.store.truncate(before);
@@ -160,14 +174,12 @@ impl Vectors {
         linked
     }
 
-    fn link(&mut self, hook: &(dyn Fn(usize, usize) -> bool + Sync)) -> Result<()> {
+    fn link(&mut self, hook: Hook<'_>) -> Result<()> {
         if self.graph.is_none() && self.store.len() * self.store.row_bytes() <= SCAN_BYTES {
             return Ok(());
         }
         let had_graph = self.graph.is_some();
-        let graph = self
-            .graph
-            .get_or_insert_with(|| Graph::new(self.spec.params()));
+        let graph = self.graph.get_or_insert_with(|| Graph::new(self.spec.params()));
         let linked = graph.insert_rows(&self.store, hook);
         if linked.is_err() && !had_graph {
             self.graph = None;
@@ -177,22 +189,11 @@ impl Vectors {
         Ok(())
     }
 
-    /// Drops the rows from `rows` on, which must not be linked: the undo of a push into another space
-    /// of the same catalog that failed. The graph is rebuilt when it had linked them.
-    pub fn truncate(&mut self, rows: usize) -> Result<()> {
-        self.store.truncate(rows);
-        if self.graph.as_ref().is_some_and(|graph| graph.len() > rows) {
-            self.graph = None;
-            self.link(&|_, _| true)?;
-        }
-        Ok(())
-    }
-
     /// The same space with only the given rows, its graph built anew.
     pub fn keep(
         &self,
         rows: &[u32],
-        hook: &(dyn Fn(usize, usize) -> bool + Sync),
+        hook: Hook<'_>,
     ) -> Result<Vectors> {
         let mut kept = Vectors {
             store: self.store.keep(rows),
@@ -245,7 +246,7 @@ impl Vectors {
     }
 
     fn breadth(&self, ef: Option<usize>, k: usize, eligible: usize) -> usize {
-        let ef = ef.unwrap_or(DEFAULT_EF.max(k.saturating_mul(2))).max(k);
+        let ef = ef.unwrap_or(default_ef(self.spec.metric).max(k.saturating_mul(2))).max(k);
         // Under a filter only the eligible share of what is walked counts.
         let share = self.store.len() as f64 / eligible.max(1) as f64;
         ((ef as f64 * share).ceil() as usize).min(self.store.len())

@@ -19,6 +19,7 @@ mod search;
 #[cfg(test)]
 mod tests;
 
+pub use build::Hook;
 pub use search::Scratch;
 
 use crate::error::{Error, Result};

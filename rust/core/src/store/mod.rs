@@ -288,6 +288,27 @@ impl VectorStore {
         }
     }
 
+    /// Appends copies of stored rows, bit for bit.
+    pub fn push_copies(&mut self, rows: &[u32]) {
+        let copies = self.keep(rows);
+        self.norms.make_mut().extend_from_slice(&copies.norms);
+        match (&mut self.data, &copies.data) {
+            (Data::F32(to), Data::F32(from)) => to.make_mut().extend_from_slice(from),
+            (Data::F16(to), Data::F16(from)) => to.make_mut().extend_from_slice(from),
+            (
+                Data::I8 { codes, scales },
+                Data::I8 {
+                    codes: from_codes,
+                    scales: from_scales,
+                },
+            ) => {
+                codes.make_mut().extend_from_slice(from_codes);
+                scales.make_mut().extend_from_slice(from_scales);
+            }
+            _ => unreachable!("a copy has the kind of its original"),
+        }
+    }
+
     /// A store of the same kind with only the given rows, bit for bit.
     pub fn keep(&self, rows: &[u32]) -> VectorStore {
         fn gather<T: bytemuck::Pod>(from: &[T], rows: &[u32], width: usize) -> Buf<T> {

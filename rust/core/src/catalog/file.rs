@@ -1,0 +1,132 @@
+//! The catalog's file: the common container with one group of sections a space (`s0.` …), one a
+//! column (`c0.` …), the ids, and a JSON description.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::hash::ContentHash;
+use super::Catalog;
+use crate::column::{Column, ColumnType, Parts};
+use crate::error::{Error, Result};
+use crate::format::{Kind, Reader, Writer};
+use crate::hnsw::Hook;
+use crate::idfile;
+use crate::rank::SpaceInfo;
+use crate::vectors::{Spec, Vectors};
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Meta {
+    spaces: Vec<(String, Spec)>,
+    columns: Vec<(String, ColumnType)>,
+    generation: u64,
+    content_hash: String,
+}
+
+impl Catalog {
+    /// Writes the catalog to a file, atomically.
+    pub fn save(&self, path: &Path, hook: Hook<'_>) -> Result<()> {
+        let mut writer = Writer::new(Kind::Catalog);
+        let meta = Meta {
+            spaces: self
+                .specs()
+                .map(|(name, spec)| (name.to_owned(), spec.clone()))
+                .collect(),
+            columns: self
+                .attributes()
+                .map(|(name, kind)| (name.to_owned(), kind))
+                .collect(),
+            generation: self.generation,
+            content_hash: self.content_hash(),
+        };
+        idfile::write_meta(&mut writer, &meta);
+        idfile::write_ids(&mut writer, &self.ids);
+        for (i, space) in self.spaces.iter().enumerate() {
+            space.write(&format!("s{i}."), &mut writer);
+        }
+        for (i, column) in self.columns.values().enumerate() {
+            write_column(&mut writer, i, column);
+        }
+        writer.write(path, hook)
+    }
+
+    /// Reads a catalog from a file. The content hash is computed from what was read and compared with
+    /// the one that was written.
+    pub fn open(path: &Path, mmap: bool) -> Result<Self> {
+        let mut reader = Reader::open(path, Kind::Catalog, mmap)?;
+        let meta: Meta = idfile::read_meta(&mut reader)?;
+        let ids = idfile::read_ids(&mut reader)?;
+        let damaged = |error: Error| Error::format(format!("the file's description: {error}"));
+        let empty = Catalog::new(meta.spaces.clone()).map_err(damaged)?;
+        let mut spaces = Vec::with_capacity(meta.spaces.len());
+        for (i, (name, spec)) in meta.spaces.into_iter().enumerate() {
+            let space = Vectors::read(spec, &format!("s{i}."), &mut reader)?;
+            if space.store().len() != ids.rows_len() {
+                return Err(Error::format(format!(
+                    "space {name:?} has {} rows beside {} ids",
+                    space.store().len(),
+                    ids.rows_len()
+                )));
+            }
+            spaces.push(space);
+        }
+        let mut columns = BTreeMap::new();
+        for (i, (name, kind)) in meta.columns.into_iter().enumerate() {
+            let column = read_column(&mut reader, i, kind)?;
+            if column.len() != ids.rows_len() {
+                return Err(Error::format(format!(
+                    "attribute {name:?} has {} values beside {} ids",
+                    column.len(),
+                    ids.rows_len()
+                )));
+            }
+            if columns.insert(name.clone(), column).is_some() {
+                return Err(Error::format(format!("attribute {name:?} comes twice")));
+            }
+        }
+        let infos: Vec<SpaceInfo> = empty.infos;
+        let mut catalog = Catalog {
+            infos,
+            spaces,
+            ids,
+            columns,
+            generation: meta.generation,
+            hash: ContentHash::default(),
+        };
+        catalog.hash = catalog.recomputed_hash();
+        if catalog.content_hash() != meta.content_hash {
+            return Err(Error::format(
+                "the file's items do not have the content hash it states",
+            ));
+        }
+        Ok(catalog)
+    }
+}
+
+fn write_column(writer: &mut Writer<'_>, i: usize, column: &Column) {
+    let parts = column.to_parts();
+    writer.add_owned(format!("c{i}.validity"), &parts.validity);
+    writer.add_owned(format!("c{i}.bools"), &parts.bools);
+    writer.add_owned(format!("c{i}.ints"), &parts.ints);
+    writer.add_owned(format!("c{i}.floats"), &parts.floats);
+    writer.add_owned(format!("c{i}.codes"), &parts.codes);
+    writer.add_owned(format!("c{i}.offsets"), &parts.offsets);
+    writer.add_owned(format!("c{i}.dict_offsets"), &parts.dict_offsets);
+    writer.add_owned(format!("c{i}.dict_bytes"), &parts.dict_bytes);
+}
+
+fn read_column(reader: &mut Reader, i: usize, kind: ColumnType) -> Result<Column> {
+    let parts = Parts {
+        validity: reader.owned(&format!("c{i}.validity"))?,
+        bools: reader.owned(&format!("c{i}.bools"))?,
+        ints: reader.owned(&format!("c{i}.ints"))?,
+        floats: reader.owned(&format!("c{i}.floats"))?,
+        codes: reader.owned(&format!("c{i}.codes"))?,
+        offsets: reader.owned(&format!("c{i}.offsets"))?,
+        dict_offsets: reader.owned(&format!("c{i}.dict_offsets"))?,
+        dict_bytes: reader.owned(&format!("c{i}.dict_bytes"))?,
+    };
+    Column::from_parts(kind, parts)
+}

@@ -1,0 +1,175 @@
+//! The items: ids, one or more spaces, typed attributes, a generation and a content hash.
+//!
+//! Rows are append-only. An item whose vectors change moves to a new row and leaves a dead one
+//! behind; an item whose attributes alone change stays where it is and no graph is touched. When more
+//! rows are dead than live, the dead ones are dropped.
+
+mod change;
+mod file;
+mod hash;
+mod source;
+#[cfg(test)]
+mod tests;
+
+pub use change::Upsert;
+
+use std::collections::BTreeMap;
+
+use crate::column::{Column, ColumnType, Value};
+use crate::eligible::RowSet;
+use crate::error::{Error, Result};
+use crate::idfile;
+use crate::ids::{IdMap, Ids};
+use crate::index::{Answers, Filter};
+use crate::rank::SpaceInfo;
+use crate::threads;
+use crate::vectors::{Ask, Spec, Vectors};
+
+use hash::ContentHash;
+
+/// The items of one service.
+#[derive(Clone, Debug)]
+pub struct Catalog {
+    infos: Vec<SpaceInfo>,
+    spaces: Vec<Vectors>,
+    ids: IdMap,
+    columns: BTreeMap<String, Column>,
+    generation: u64,
+    hash: ContentHash,
+}
+
+/// One item, read back.
+#[derive(Clone, Debug)]
+pub struct Item {
+    /// The stored vector of each space, in the catalog's order of spaces.
+    pub vectors: Vec<Vec<f32>>,
+    /// Attributes by name.
+    pub attributes: Vec<(String, Value)>,
+}
+
+impl Catalog {
+    /// A catalog without items. Spaces have distinct names of at least one character.
+    pub fn new(spaces: Vec<(String, Spec)>) -> Result<Self> {
+        if spaces.is_empty() {
+            return Err(Error::invalid("spaces", "at least one space", "none"));
+        }
+        let mut infos: Vec<SpaceInfo> = Vec::with_capacity(spaces.len());
+        let mut vectors = Vec::with_capacity(spaces.len());
+        for (name, spec) in spaces {
+            if name.is_empty() || infos.iter().any(|info| info.name == name) {
+                return Err(Error::invalid(
+                    "spaces",
+                    "distinct names of at least one character",
+                    format!("{name:?}"),
+                ));
+            }
+            infos.push(SpaceInfo {
+                name,
+                dim: spec.dim,
+                metric: spec.metric,
+            });
+            vectors.push(Vectors::new(spec)?);
+        }
+        Ok(Catalog {
+            infos,
+            spaces: vectors,
+            ids: IdMap::new(),
+            columns: BTreeMap::new(),
+            generation: 0,
+            hash: ContentHash::default(),
+        })
+    }
+
+    /// Live items.
+    pub fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// True when there is no item.
+    pub fn is_empty(&self) -> bool {
+        self.ids.is_empty()
+    }
+
+    /// Ids and rows.
+    pub fn id_map(&self) -> &IdMap {
+        &self.ids
+    }
+
+    /// Names and descriptions of the spaces.
+    pub fn specs(&self) -> impl Iterator<Item = (&str, &Spec)> {
+        self.infos
+            .iter()
+            .zip(&self.spaces)
+            .map(|(info, space)| (&*info.name, space.spec()))
+    }
+
+    /// Names and types of the attributes, by name.
+    pub fn attributes(&self) -> impl Iterator<Item = (&str, ColumnType)> {
+        self.columns
+            .iter()
+            .map(|(name, column)| (&**name, column.kind()))
+    }
+
+    /// The number of a space.
+    pub fn space(&self, name: &str) -> Result<usize> {
+        self.infos
+            .iter()
+            .position(|info| info.name == name)
+            .ok_or_else(|| Error::missing("space", format!("{name:?}")))
+    }
+
+    /// One space's vectors and graph.
+    pub fn vectors(&self, space: usize) -> &Vectors {
+        &self.spaces[space]
+    }
+
+    /// The items of some ids.
+    pub fn get(&self, ids: &Ids) -> Result<Vec<Item>> {
+        (0..ids.len())
+            .map(|i| {
+                let row = self.ids.require(&ids.get(i))?;
+                let vector = |space: &Vectors| {
+                    let mut vector = vec![0.0; space.store().dim()];
+                    space.store().get(row, &mut vector);
+                    vector
+                };
+                Ok(Item {
+                    vectors: self.spaces.iter().map(vector).collect(),
+                    attributes: self
+                        .columns
+                        .iter()
+                        .map(|(name, column)| (name.clone(), column.get(row)))
+                        .collect(),
+                })
+            })
+            .collect()
+    }
+
+    /// The live rows that a filter and an exclusion leave; `None` when that is every row.
+    pub fn eligible(&self, filter: Option<&Filter>, exclude: Option<&Ids>) -> Result<Option<RowSet>> {
+        idfile::eligible(&self.ids, "where", filter, exclude)
+    }
+
+    /// Searches one space with each of some queries.
+    pub fn search(
+        &self,
+        space: usize,
+        queries: &[f32],
+        ask: Ask<'_>,
+        num_threads: i64,
+    ) -> Result<Vec<Answers>> {
+        let threads = threads::resolve("num_threads", num_threads)?;
+        ask.check()?;
+        let vectors = &self.spaces[space];
+        vectors.store().check("queries", queries)?;
+        let queries: Vec<&[f32]> = queries.chunks_exact(vectors.store().dim()).collect();
+        threads::map(threads, &queries, || (), |(), query| {
+            vectors.search(query, ask, &self.ids)
+        })
+    }
+
+    /// Heap bytes of vectors and graphs.
+    pub fn heap_bytes(&self) -> usize {
+        self.spaces.iter().map(Vectors::heap_bytes).sum()
+    }
+}

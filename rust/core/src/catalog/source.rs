@@ -1,0 +1,64 @@
+//! The catalog as ranking sees it.
+
+use super::Catalog;
+use crate::column::Column;
+use crate::eligible::RowSet;
+use crate::error::Result;
+use crate::ids::IdMap;
+use crate::rank::{Path, Retrieved, Source, SpaceInfo};
+use crate::store::Query;
+use crate::vectors::{Ask, Found};
+
+impl Source for Catalog {
+    fn ids(&self) -> &IdMap {
+        &self.ids
+    }
+
+    fn spaces(&self) -> &[SpaceInfo] {
+        &self.infos
+    }
+
+    fn retrieve(
+        &self,
+        space: usize,
+        query: &[f32],
+        n: usize,
+        eligible: &RowSet,
+    ) -> Result<Retrieved> {
+        let ask = Ask {
+            k: n,
+            ef: None,
+            // Scanning without a filter walks memory in order.
+            eligible: (eligible.len() < self.ids.rows_len()).then_some(eligible),
+            exact: false,
+        };
+        let (hits, found) = self.spaces[space].search(query, ask, &self.ids);
+        let path = match found {
+            Found::Exact => Path::Exact,
+            Found::Graph => Path::Graph,
+        };
+        Ok(Retrieved { hits, path })
+    }
+
+    fn similarity(&self, space: usize, query: &[f32], rows: &[u32], out: &mut [f32]) -> Result<()> {
+        self.spaces[space].scores(query, rows, out);
+        Ok(())
+    }
+
+    fn cosine(&self, space: usize, row: u32, rows: &[u32], out: &mut [f32]) {
+        let store = self.spaces[space].store();
+        store.cosine_to(row, rows, &mut Query::default(), out);
+    }
+
+    fn column(&self, name: &str) -> Option<&Column> {
+        self.columns.get(name)
+    }
+
+    fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    fn content_hash(&self) -> String {
+        Catalog::content_hash(self)
+    }
+}
