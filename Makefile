@@ -1,0 +1,31 @@
+# Two commands matter: `make demo` and `make test`. The logic lives in scripts/, because shell quoting
+# survives a checkout path with spaces and make's own word splitting does not. All paths are relative.
+
+.PHONY: help demo test bench lint format clean
+.DEFAULT_GOAL := help
+export PYTHON ARGS
+
+help: ## this list
+	@echo "Targets:"
+	@sed -n 's/^\([a-z]*\):.*## /\1 /p' Makefile | while read -r name text; do printf '  make %-8s %s\n' "$$name" "$$text"; done
+	@echo "Variables:"
+	@echo "  PYTHON=...    the interpreter to use (default: the newest of python3.13 .. python3.10, python3)"
+	@echo "  ARGS='...'    handed on to perso-core demo, pytest, or the benchmark run"
+
+demo: ## build the release wheel, install it into .venv, run perso-core demo
+	@bash scripts/demo.sh
+
+test: ## formatting, lints, cargo test, pytest, stubtest, mypy: all that CI runs
+	@bash scripts/test.sh
+
+bench: ## the benchmark suite under pytest-benchmark
+	@bash scripts/bench.sh
+
+lint: ## only the formatting and lint checks
+	@bash scripts/lint.sh
+
+format: ## rewrite the sources in the house format
+	@bash scripts/lint.sh --fix
+
+clean: ## remove everything that the targets above created
+	@bash scripts/clean.sh
