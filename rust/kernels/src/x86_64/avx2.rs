@@ -7,7 +7,8 @@
 //! int8 products: `vpmaddubsw` multiplies unsigned by signed bytes and adds neighbours into i16. With
 //! `|q|` as the unsigned side and `x` carrying the sign of `q`, a pair is at most
 //! `128 * 127 * 2 = 32512`, inside i16, for every query and all row codes in `[-127, 127]`.
-//! `vpmaddwd` by ones then widens to i32.
+//! `vpmaddwd` by ones then widens to i32. For int8 the order of the terms does not matter, so a tail is
+//! the last 32 codes of the row with those already counted masked off.
 
 use crate::blocks::{groups, words};
 use crate::isa::Isa;
