@@ -6,6 +6,7 @@
 // One module maps files; everything else is safe.
 #![deny(unsafe_code)]
 
+pub mod column;
 pub mod eligible;
 pub mod error;
 pub mod exact;
@@ -16,6 +17,7 @@ pub mod ids;
 pub mod index;
 pub mod metric;
 pub mod plain;
+pub mod rank;
 pub mod scored;
 pub mod store;
 pub mod threads;

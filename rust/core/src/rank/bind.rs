@@ -1,0 +1,320 @@
+//! Before anything is computed, every signal of the policy finds its input in the request or the
+//! source, and whatever the policy would ignore is refused.
+
+use crate::column::{Column, ColumnType};
+use crate::error::{Error, Result};
+
+use super::policy::{Policy, SignalSpec};
+use super::signals::{argument, SignalLookup, Signals};
+use super::source::Source;
+
+/// One number per row, from wherever it comes.
+#[derive(Clone, Copy)]
+pub(crate) enum Input<'a> {
+    /// The metric's score between the user's vector and the row's.
+    Similarity { space: usize, query: &'a [f32] },
+    /// The scores that came with the candidates.
+    Given(&'a [f64]),
+    /// Numbers that came with the request.
+    Signal(SignalLookup<'a>),
+    /// A bool, int or float attribute.
+    Attribute(&'a Column),
+    /// Decay with the age of a timestamp attribute.
+    Decay {
+        column: &'a Column,
+        at: i64,
+        half_life: f64,
+    },
+}
+
+/// A signal of the policy that this request has an input for.
+#[derive(Clone, Copy)]
+pub(crate) struct Bound<'a> {
+    pub(crate) spec: &'a SignalSpec,
+    pub(crate) input: Input<'a>,
+}
+
+impl Bound<'_> {
+    /// Whether candidates are retrieved by this signal: it must be personal, and wanted.
+    pub(crate) fn retrieves(&self) -> bool {
+        matches!(self.input, Input::Similarity { .. } | Input::Given(_)) && self.spec.weight() > 0.0
+    }
+}
+
+/// What a request is made of, without the rows it may show: what a replay has as well.
+pub(crate) struct Ask<'a> {
+    pub(crate) user: Option<&'a [(String, Vec<f32>)]>,
+    pub(crate) signals: &'a Signals,
+    pub(crate) at: i64,
+}
+
+/// Finds the input of every signal of the policy, and refuses what the policy would ignore.
+///
+/// Without a user the similarities are left out; nothing else is.
+pub(crate) fn bind<'a>(
+    source: &'a dyn Source,
+    policy: &'a Policy,
+    ask: &Ask<'a>,
+) -> Result<Vec<Bound<'a>>> {
+    check_user(source, ask.user)?;
+    let mut used_spaces = Vec::new();
+    let mut used_signals = Vec::new();
+    let mut uses_given = false;
+    let mut bound = Vec::with_capacity(policy.signals().len());
+    for spec in policy.signals() {
+        let input = match spec {
+            SignalSpec::Similarity { space, .. } => match (space, source.given_scores()) {
+                (None, Some(scores)) => {
+                    uses_given = true;
+                    Some(Input::Given(scores))
+                }
+                _ => bind_similarity(source, space.as_deref(), ask.user)?.inspect(|input| {
+                    if let Input::Similarity { space, .. } = input {
+                        used_spaces.push(*space);
+                    }
+                }),
+            },
+            SignalSpec::Value { name, .. } => match ask.signals.lookup(name) {
+                Some(values) => {
+                    used_signals.push(name.as_str());
+                    if let Some(len) = values.rows() {
+                        check_rows(name, len, source.ids().rows_len())?;
+                    }
+                    Some(Input::Signal(values))
+                }
+                None => Some(Input::Attribute(numeric_column(source, name)?)),
+            },
+            SignalSpec::Decay {
+                name,
+                attribute,
+                half_life_us,
+                ..
+            } => Some(Input::Decay {
+                column: time_column(source, name, attribute)?,
+                at: ask.at,
+                half_life: *half_life_us as f64,
+            }),
+        };
+        bound.extend(input.map(|input| Bound { spec, input }));
+    }
+    refuse_unused(source, policy, ask, &used_spaces, &used_signals, uses_given)?;
+    Ok(bound)
+}
+
+fn check_rows(name: &str, len: usize, rows: usize) -> Result<()> {
+    if len == rows {
+        return Ok(());
+    }
+    Err(Error::invalid(
+        argument(name),
+        format!("{rows} numbers, one per item"),
+        len,
+    ))
+}
+
+fn check_user(source: &dyn Source, user: Option<&[(String, Vec<f32>)]>) -> Result<()> {
+    let Some(user) = user else { return Ok(()) };
+    if user.is_empty() {
+        return Err(Error::invalid(
+            "user",
+            "a vector per space, or None",
+            "no vector",
+        ));
+    }
+    for (i, (name, vector)) in user.iter().enumerate() {
+        let info = &source.spaces()[space_index(source, name)?];
+        if user[..i].iter().any(|(other, _)| other == name) {
+            return Err(Error::invalid(
+                "user",
+                "each space once",
+                format!("{name:?} twice"),
+            ));
+        }
+        let argument = || format!("user[{name:?}]");
+        if vector.len() != info.dim {
+            return Err(Error::invalid(
+                argument(),
+                format!("{} components", info.dim),
+                vector.len(),
+            ));
+        }
+        if let Some(bad) = vector.iter().find(|value| !value.is_finite()) {
+            return Err(Error::invalid(argument(), "finite numbers", bad));
+        }
+        if !perso_kernels::Kernels::get()
+            .dot_f32(vector, vector)
+            .is_finite()
+        {
+            return Err(Error::invalid(
+                argument(),
+                "finite numbers",
+                "a vector whose squared length overflows a float32",
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// The position of a space.
+pub(crate) fn space_index(source: &dyn Source, name: &str) -> Result<usize> {
+    source
+        .spaces()
+        .iter()
+        .position(|space| space.name == name)
+        .ok_or_else(|| Error::missing("space", format!("{name:?}")))
+}
+
+fn bind_similarity<'a>(
+    source: &'a dyn Source,
+    space: Option<&str>,
+    user: Option<&'a [(String, Vec<f32>)]>,
+) -> Result<Option<Input<'a>>> {
+    // A name that does not exist is an error even when nobody asks.
+    let named = space.map(|name| space_index(source, name)).transpose()?;
+    let Some(user) = user else { return Ok(None) };
+    let space = match (named, user, source.spaces()) {
+        (Some(space), _, _) => space,
+        (None, [(only, _)], _) => space_index(source, only)?,
+        (None, _, [_]) => 0,
+        (None, _, spaces) => {
+            let names: Vec<String> = spaces.iter().map(|s| format!("{:?}", s.name)).collect();
+            return Err(Error::invalid(
+                "similarity",
+                format!(
+                    "{{space: weight}} naming one or more of {}",
+                    names.join(", ")
+                ),
+                "a number, which does not say which of the user's spaces it is for",
+            ));
+        }
+    };
+    let name = &source.spaces()[space].name;
+    match user.iter().find(|(given, _)| given == name) {
+        Some((_, query)) => Ok(Some(Input::Similarity { space, query })),
+        None => Err(Error::invalid(
+            "user",
+            format!("a vector for space {name:?}, which the policy's similarity uses"),
+            format!(
+                "vectors for {} only",
+                user.iter()
+                    .map(|(name, _)| format!("{name:?}"))
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            ),
+        )),
+    }
+}
+
+fn numeric_column<'a>(source: &'a dyn Source, name: &str) -> Result<&'a Column> {
+    let column = source
+        .column(name)
+        .ok_or_else(|| Error::missing("signal or attribute", format!("{name:?}")))?;
+    if column.kind().is_numeric() {
+        return Ok(column);
+    }
+    let hint = if column.kind() == ColumnType::Time {
+        "; Decay takes a timestamp"
+    } else {
+        ""
+    };
+    Err(Error::wrong_type(
+        name,
+        "a signal, or a bool, int or float attribute",
+        format!("a {} attribute{hint}", column.kind()),
+    ))
+}
+
+fn time_column<'a>(source: &'a dyn Source, name: &str, attribute: &str) -> Result<&'a Column> {
+    let column = source
+        .column(attribute)
+        .ok_or_else(|| Error::missing("attribute", format!("{attribute:?}")))?;
+    if column.kind() == ColumnType::Time {
+        return Ok(column);
+    }
+    Err(Error::wrong_type(
+        format!("{name}.attribute"),
+        "a timestamp attribute",
+        format!("{attribute:?}, a {} attribute", column.kind()),
+    ))
+}
+
+fn refuse_unused(
+    source: &dyn Source,
+    policy: &Policy,
+    ask: &Ask<'_>,
+    spaces: &[usize],
+    signals: &[&str],
+    uses_given: bool,
+) -> Result<()> {
+    if let Some(name) = ask.signals.names().find(|name| !signals.contains(name)) {
+        let known: Vec<String> = policy
+            .signals()
+            .iter()
+            .filter(|spec| matches!(spec, SignalSpec::Value { .. }))
+            .map(|spec| format!("{:?}", spec.name()))
+            .collect();
+        let known = if known.is_empty() {
+            "none, because the policy's Blend names no signal".to_string()
+        } else {
+            format!(
+                "signals that the policy's Blend names ({})",
+                known.join(", ")
+            )
+        };
+        return Err(Error::invalid("signals", known, format!("{name:?}")));
+    }
+    if source.given_scores().is_some() && !uses_given {
+        return Err(Error::invalid(
+            "scores",
+            "a Blend with similarity as a number, which candidate scores stand for",
+            "scores that no signal of the policy uses",
+        ));
+    }
+    for (name, _) in ask.user.unwrap_or_default() {
+        let space = space_index(source, name)?;
+        if spaces.contains(&space) {
+            continue;
+        }
+        let expected = if uses_given {
+            "None, because the candidates bring scores that stand for the similarity"
+        } else {
+            "vectors for spaces that the policy's similarity uses"
+        };
+        return Err(Error::invalid(
+            "user",
+            expected,
+            format!("a vector for {name:?}"),
+        ));
+    }
+    Ok(())
+}
+
+/// The space that a bare user vector is for: the one the policy's similarity names, if it names one
+/// only, else the only one there is.
+pub fn space_of_bare_vector(source: &dyn Source, policy: &Policy) -> Result<usize> {
+    let mut named: Vec<usize> = Vec::new();
+    for spec in policy.signals() {
+        if let SignalSpec::Similarity {
+            space: Some(name), ..
+        } = spec
+        {
+            named.push(space_index(source, name)?);
+        }
+    }
+    match (named.as_slice(), source.spaces()) {
+        ([space], _) => Ok(*space),
+        ([], [_]) => Ok(0),
+        (_, spaces) => {
+            let names: Vec<String> = spaces.iter().map(|s| format!("{:?}", s.name)).collect();
+            Err(Error::invalid(
+                "user",
+                if names.is_empty() {
+                    "None, because there is no space".to_string()
+                } else {
+                    format!("{{space: vector}} with spaces out of {}", names.join(", "))
+                },
+                "one vector without a space",
+            ))
+        }
+    }
+}

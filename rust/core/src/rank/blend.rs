@@ -1,0 +1,271 @@
+//! The score: a weighted sum of signals, each normalised over the pool.
+//!
+//! # Normalisers
+//!
+//! With `x` the value, and the minimum, maximum, mean and population standard deviation (divisor `n`)
+//! taken over the pool's `n` values that are there:
+//!
+//! - `none`: `x`
+//! - `minmax`: `(x - min) / (max - min)`
+//! - `zscore`: `(x - mean) / sd`
+//! - `rank`: `(below + (equal - 1) / 2) / (n - 1)`: the average rank of ties, 0 for the smallest and 1
+//!   for the largest
+//!
+//! A pool whose values are all the same tells nothing apart: each of its values becomes 0 (but not
+//! under `none`). A missing value contributes 0: under `minmax` and `rank` that is the value of the
+//! pool's last, under `zscore` that of its average.
+//!
+//! The parameters are fitted once, to the first pool, in the order of ids (so the sums in them do not
+//! depend on the order of the input). Rows that a deepening adds are normalised with the same
+//! parameters: `minmax` may leave [0, 1] for them, `rank` counts against the first pool and stays
+//! within [0, 1].
+//!
+//! # Sums that are exact
+//!
+//! `terms` must add up to `score` bit for bit, in whatever order someone adds them, so no partial sum
+//! may round. For a row of `m` terms with largest magnitude `M < 2^E`, each term is rounded to a
+//! multiple of `g = 2^(E + ceil(log2 m) - 53)`. A partial sum is then a multiple of `g` of magnitude
+//! at most `m 2^E <= 2^53 g`: an integer of at most 53 bits times a power of two, which a double holds
+//! exactly. The rounding moves a term by at most `g/2 <= M 2^(ceil(log2 m) - 53)`: for up to 8
+//! signals, less than one part in 2^50 of the row's largest term; for one signal, by nothing. The
+//! grid is the row's own, so it does not depend on who else is in the pool.
+
+use crate::error::{Error, Result};
+
+use super::bind::{Bound, Input};
+use super::policy::{Normalize, SignalSpec};
+use super::source::Source;
+
+/// A normaliser with its parameters.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Normaliser {
+    /// The value itself.
+    Identity,
+    /// Nothing to tell apart.
+    Zero,
+    /// `(x - origin) / unit`.
+    Affine {
+        /// The value that becomes 0.
+        origin: f64,
+        /// The difference that becomes 1.
+        unit: f64,
+    },
+    /// Average rank against these values, ascending.
+    Rank(Vec<f64>),
+}
+
+impl Normaliser {
+    /// Fits to a pool's values; NaN stands for a missing one.
+    pub fn fit(kind: Normalize, values: &[f64]) -> Self {
+        if kind == Normalize::None {
+            return Normaliser::Identity;
+        }
+        let present = || values.iter().copied().filter(|value| !value.is_nan());
+        let low = present().fold(f64::INFINITY, f64::min);
+        let high = present().fold(f64::NEG_INFINITY, f64::max);
+        if low >= high {
+            return Normaliser::Zero;
+        }
+        let affine = |origin: f64, unit: f64| {
+            // Differences of subnormals can vanish in the mean of their squares.
+            if unit > 0.0 {
+                Normaliser::Affine { origin, unit }
+            } else {
+                Normaliser::Zero
+            }
+        };
+        match kind {
+            Normalize::None => Normaliser::Identity,
+            Normalize::Minmax => affine(low, high - low),
+            Normalize::Zscore => {
+                let n = present().count() as f64;
+                let mean = present().fold(0.0, |sum, value| sum + value) / n;
+                let square =
+                    present().fold(0.0, |sum, value| sum + (value - mean) * (value - mean));
+                affine(mean, (square / n).sqrt())
+            }
+            Normalize::Rank => {
+                let mut sorted: Vec<f64> = present().map(|value| value + 0.0).collect();
+                sorted.sort_unstable_by(f64::total_cmp);
+                Normaliser::Rank(sorted)
+            }
+        }
+    }
+
+    /// The normalised value; NaN, a missing value, stays NaN.
+    pub fn apply(&self, value: f64) -> f64 {
+        match self {
+            Normaliser::Identity => value,
+            Normaliser::Zero => 0.0 * value,
+            Normaliser::Affine { origin, unit } => (value - origin) / unit,
+            Normaliser::Rank(sorted) => {
+                let below = sorted.partition_point(|other| *other < value);
+                let equal = sorted[below..].partition_point(|other| *other <= value);
+                let last = (sorted.len() - 1) as f64;
+                // A value that is not in the pool falls between two ranks, or off an end.
+                let rank = (below as f64 + (equal as f64 - 1.0) / 2.0).clamp(0.0, last);
+                if value.is_nan() {
+                    value
+                } else {
+                    rank / last
+                }
+            }
+        }
+    }
+}
+
+/// `2^(-age / half_life)` with the age cut off at 0: what is dated in the future counts as new.
+pub fn decay(at: i64, time: i64, half_life: f64) -> f64 {
+    let age = at.saturating_sub(time).max(0);
+    libm::exp2(-(age as f64) / half_life)
+}
+
+/// Rounds a row's terms to a grid on which sums are exact, and adds them up. `None` when a term, or
+/// a sum of them, is no finite number.
+pub fn settle(terms: &mut [f64]) -> Option<f64> {
+    if terms.iter().any(|term| !term.is_finite()) {
+        return None;
+    }
+    let largest = terms.iter().fold(0.0f64, |max, term| max.max(term.abs()));
+    // `largest < 2^above`; the biased exponent of a subnormal is 0, and 2^-1022 is above it.
+    let above = ((largest.to_bits() >> 52) as i32 - 1022).max(-1022);
+    let count_bits = (terms.len() as u32).next_power_of_two().trailing_zeros() as i32;
+    if above + count_bits > 1023 {
+        return None;
+    }
+    let exponent = above + count_bits - 53;
+    // Every double is a multiple of 2^-1074.
+    if exponent > -1074 && terms.len() > 1 {
+        let grid = power_of_two(exponent);
+        for term in terms.iter_mut() {
+            *term = (*term / grid).round_ties_even() * grid;
+        }
+    }
+    let mut sum = 0.0;
+    for term in terms.iter_mut() {
+        *term += 0.0; // no negative zeros
+        sum += *term;
+    }
+    Some(sum)
+}
+
+/// `2^exponent` for exponents from -1074 to 1023.
+fn power_of_two(exponent: i32) -> f64 {
+    if exponent >= -1022 {
+        f64::from_bits(((exponent + 1023) as u64) << 52)
+    } else {
+        f64::from_bits(1 << (exponent + 1074))
+    }
+}
+
+/// The scored rows of a pool, in order of pooling.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Table {
+    /// Per signal, the values before normalisation; NaN where there is none.
+    pub(crate) values: Vec<Vec<f64>>,
+    /// `rows x signals`.
+    pub(crate) terms: Vec<f64>,
+    /// One per row.
+    pub(crate) scores: Vec<f64>,
+}
+
+/// A blend bound to its inputs.
+pub(crate) struct Blend<'a> {
+    source: &'a dyn Source,
+    bound: &'a [Bound<'a>],
+    fitted: Vec<Normaliser>,
+}
+
+impl<'a> Blend<'a> {
+    pub(crate) fn new(source: &'a dyn Source, bound: &'a [Bound<'a>]) -> Self {
+        Blend {
+            source,
+            bound,
+            fitted: Vec::new(),
+        }
+    }
+
+    /// Appends rows to the table; the first rows are the ones that normalisers are fitted to.
+    pub(crate) fn extend(&mut self, rows: &[u32], table: &mut Table) -> Result<()> {
+        let signals = self.bound.len();
+        table.values.resize_with(signals, Vec::new);
+        let first = table.scores.len();
+        for (bound, values) in self.bound.iter().zip(&mut table.values) {
+            self.gather(&bound.input, rows, values)?;
+        }
+        if self.fitted.len() != signals {
+            self.fitted = self
+                .bound
+                .iter()
+                .zip(&table.values)
+                .map(|(bound, values)| Normaliser::fit(bound.spec.normalize(), values))
+                .collect();
+        }
+        table.terms.resize((first + rows.len()) * signals, 0.0);
+        for (s, bound) in self.bound.iter().enumerate() {
+            let (weight, normaliser) = (bound.spec.weight(), &self.fitted[s]);
+            for (i, &value) in table.values[s][first..].iter().enumerate() {
+                if !value.is_nan() {
+                    let term = weight * normaliser.apply(value);
+                    table.terms[(first + i) * signals + s] = term;
+                }
+            }
+        }
+        for i in first..first + rows.len() {
+            let terms = &mut table.terms[i * signals..(i + 1) * signals];
+            match settle(terms) {
+                Some(score) => table.scores.push(score),
+                None => return Err(self.overflow(terms, rows[i - first])),
+            }
+        }
+        Ok(())
+    }
+
+    /// Appends the signal's values for some rows.
+    fn gather(&self, input: &Input<'_>, rows: &[u32], out: &mut Vec<f64>) -> Result<()> {
+        match *input {
+            Input::Similarity { space, query } => {
+                let mut scores = vec![0.0f32; rows.len()];
+                self.source.similarity(space, query, rows, &mut scores)?;
+                if let Some(at) = scores.iter().position(|score| !score.is_finite()) {
+                    let name = &self.source.spaces()[space].name;
+                    return Err(Error::invalid(
+                        format!("user[{name:?}]"),
+                        "a vector whose scores are finite in float32",
+                        format!("{} for item {}", scores[at], self.source.ids().id(rows[at])),
+                    ));
+                }
+                out.extend(scores.iter().map(|&score| f64::from(score)));
+            }
+            Input::Given(scores) => out.extend(rows.iter().map(|&row| scores[row as usize])),
+            Input::Signal(values) => out.extend(rows.iter().map(|&row| values.value(row))),
+            Input::Attribute(column) => {
+                out.extend(
+                    rows.iter()
+                        .map(|&row| column.numeric(row).unwrap_or(f64::NAN)),
+                );
+            }
+            Input::Decay {
+                column,
+                at,
+                half_life,
+            } => out.extend(rows.iter().map(|&row| match column.time(row) {
+                Some(time) => decay(at, time, half_life),
+                None => f64::NAN,
+            })),
+        }
+        Ok(())
+    }
+
+    fn overflow(&self, terms: &[f64], row: u32) -> Error {
+        let culprit = terms
+            .iter()
+            .position(|term| !term.is_finite())
+            .map_or("score", |s| SignalSpec::name(self.bound[s].spec));
+        Error::invalid(
+            culprit,
+            "values whose weighted, normalised sum is finite in float64",
+            format!("an overflow for item {}", self.source.ids().id(row)),
+        )
+    }
+}

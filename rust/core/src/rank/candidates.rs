@@ -1,0 +1,246 @@
+//! Candidates that the caller brings (from a search engine or a vector database), as a [`Source`].
+
+use std::collections::BTreeMap;
+
+use perso_kernels::Rows;
+use sha2::{Digest, Sha256};
+
+use crate::column::Column;
+use crate::eligible::RowSet;
+use crate::error::{Error, Result};
+use crate::exact;
+use crate::ids::{Id, IdMap, Ids};
+use crate::metric::{Dtype, Metric};
+use crate::scored::{Scored, TieBreak};
+use crate::store::VectorStore;
+
+use super::policy::hex;
+use super::source::{Path, Retrieved, Source, SpaceInfo};
+
+/// A fixed list of items with vectors, scores and attributes, each of which may be absent.
+#[derive(Debug)]
+pub struct Candidates {
+    ids: IdMap,
+    spaces: Vec<SpaceInfo>,
+    stores: Vec<VectorStore>,
+    scores: Option<Vec<f64>>,
+    columns: BTreeMap<String, Column>,
+}
+
+impl Candidates {
+    /// Takes row-aligned ids, vectors (`(space, dim, metric, rows x dim numbers)`), scores and
+    /// columns.
+    pub fn new(
+        ids: Ids,
+        spaces: Vec<(SpaceInfo, Vec<f32>)>,
+        scores: Option<Vec<f64>>,
+        columns: Vec<(String, Column)>,
+    ) -> Result<Self> {
+        let rows = ids.len();
+        let mut map = IdMap::new();
+        map.check_batch("ids", &ids)?;
+        for i in 0..rows {
+            map.push(ids.get(i));
+        }
+        let mut infos: Vec<SpaceInfo> = Vec::new();
+        let mut stores = Vec::new();
+        for (info, vectors) in spaces {
+            let argument = format!("vectors[{:?}]", info.name);
+            if infos.iter().any(|other| other.name == info.name) {
+                return Err(Error::invalid(
+                    "vectors",
+                    "each space once",
+                    format!("{:?} twice", info.name),
+                ));
+            }
+            let mut store = VectorStore::new(info.dim, info.metric, Dtype::F32)?;
+            if rows.checked_mul(info.dim) != Some(vectors.len()) {
+                return Err(Error::invalid(
+                    argument,
+                    format!("{rows} rows of {} components, one per id", info.dim),
+                    format!("{} numbers", vectors.len()),
+                ));
+            }
+            store.check(&argument, &vectors)?;
+            store.push(&vectors);
+            infos.push(info);
+            stores.push(store);
+        }
+        if let Some(scores) = &scores {
+            if scores.len() != rows {
+                return Err(Error::invalid(
+                    "scores",
+                    format!("{rows} numbers, one per id"),
+                    scores.len(),
+                ));
+            }
+            if let Some(bad) = scores.iter().find(|score| !score.is_finite()) {
+                return Err(Error::invalid("scores", "finite numbers", bad));
+            }
+        }
+        // -0.0 becomes 0.0, so that bit order and numeric order agree.
+        let scores = scores.map(|scores| scores.into_iter().map(|score| score + 0.0).collect());
+        let mut by_name = BTreeMap::new();
+        for (name, column) in columns {
+            if column.len() != rows {
+                return Err(Error::invalid(
+                    format!("attributes[{name:?}]"),
+                    format!("{rows} values, one per id"),
+                    column.len(),
+                ));
+            }
+            if let Some(_twice) = by_name.insert(name.clone(), column) {
+                return Err(Error::invalid(
+                    "attributes",
+                    "each name once",
+                    format!("{name:?} twice"),
+                ));
+            }
+        }
+        Ok(Candidates {
+            ids: map,
+            spaces: infos,
+            stores,
+            scores,
+            columns: by_name,
+        })
+    }
+
+    /// How many candidates.
+    pub fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// True without candidates.
+    pub fn is_empty(&self) -> bool {
+        self.ids.is_empty()
+    }
+}
+
+impl Source for Candidates {
+    fn ids(&self) -> &IdMap {
+        &self.ids
+    }
+
+    fn spaces(&self) -> &[SpaceInfo] {
+        &self.spaces
+    }
+
+    fn retrieve(
+        &self,
+        space: usize,
+        query: &[f32],
+        n: usize,
+        eligible: &RowSet,
+    ) -> Result<Retrieved> {
+        let hits = match &self.scores {
+            // Ordered as doubles: two scores may well be one float.
+            Some(scores) => {
+                let mut rows: Vec<u32> = eligible.iter().collect();
+                rows.sort_unstable_by(|&a, &b| {
+                    scores[b as usize]
+                        .total_cmp(&scores[a as usize])
+                        .then_with(|| self.ids.tie(a, b))
+                });
+                rows.truncate(n);
+                rows.into_iter()
+                    .map(|row| Scored {
+                        score: scores[row as usize] as f32,
+                        row,
+                    })
+                    .collect()
+            }
+            None => {
+                let store = &self.stores[space];
+                exact::scan(store, &store.query(query), n, Some(eligible), &self.ids)
+            }
+        };
+        Ok(Retrieved {
+            hits,
+            path: Path::Given,
+        })
+    }
+
+    fn similarity(&self, space: usize, query: &[f32], rows: &[u32], out: &mut [f32]) -> Result<()> {
+        let store = &self.stores[space];
+        store.fine(&store.query(query), Rows::Ids(rows), out);
+        Ok(())
+    }
+
+    fn cosine(&self, space: usize, row: u32, rows: &[u32], out: &mut [f32]) {
+        self.stores[space].cosine_to(row, rows, &mut Default::default(), out);
+    }
+
+    fn column(&self, name: &str) -> Option<&Column> {
+        self.columns.get(name)
+    }
+
+    fn generation(&self) -> u64 {
+        0
+    }
+
+    /// SHA-256 over everything, items in the order of their ids: the same candidates in another order
+    /// are the same content.
+    fn content_hash(&self) -> String {
+        fn text(hash: &mut Sha256, text: &str) {
+            hash.update((text.len() as u64).to_le_bytes());
+            hash.update(text.as_bytes());
+        }
+        let mut hash = Sha256::new();
+        hash.update(b"perso_core.candidates/1\0");
+        hash.update((self.len() as u64).to_le_bytes());
+        hash.update((self.spaces.len() as u64).to_le_bytes());
+        for space in &self.spaces {
+            text(&mut hash, &space.name);
+            text(&mut hash, space.metric.as_str());
+            hash.update((space.dim as u64).to_le_bytes());
+        }
+        hash.update([u8::from(self.scores.is_some())]);
+        hash.update((self.columns.len() as u64).to_le_bytes());
+        for (name, column) in &self.columns {
+            text(&mut hash, name);
+            text(&mut hash, column.kind().as_str());
+        }
+        let mut rows: Vec<u32> = self.ids.live_rows().collect();
+        rows.sort_unstable_by(|&a, &b| self.ids.tie(a, b));
+        let mut bytes = Vec::new();
+        for row in rows {
+            bytes.clear();
+            match self.ids.id(row) {
+                Id::Int(id) => {
+                    bytes.push(0);
+                    bytes.extend(id.to_le_bytes());
+                }
+                Id::Str(id) => {
+                    bytes.push(1);
+                    bytes.extend((id.len() as u64).to_le_bytes());
+                    bytes.extend_from_slice(id.as_bytes());
+                }
+            }
+            for store in &self.stores {
+                store.row_bytes_into(row, &mut bytes);
+            }
+            if let Some(scores) = &self.scores {
+                bytes.extend(scores[row as usize].to_bits().to_le_bytes());
+            }
+            for column in self.columns.values() {
+                column.row_bytes(row, &mut bytes);
+            }
+            hash.update(&bytes);
+        }
+        hex(&hash.finalize())
+    }
+
+    fn given_scores(&self) -> Option<&[f64]> {
+        self.scores.as_deref()
+    }
+}
+
+/// A space of candidates; what callers without a name for it use.
+pub fn unnamed_space(dim: usize, metric: Metric) -> SpaceInfo {
+    SpaceInfo {
+        name: "vectors".into(),
+        dim,
+        metric,
+    }
+}

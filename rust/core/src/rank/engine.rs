@@ -1,0 +1,153 @@
+//! One ranking from bound inputs to a slate, wherever the pool comes from.
+
+use std::cmp::Ordering;
+use std::sync::Arc;
+
+use crate::error::Result;
+use crate::scored::TieBreak;
+
+use super::bind::{Bound, Input};
+use super::blend::{Blend, Table};
+use super::caps::Caps;
+use super::diversity;
+use super::explore;
+use super::policy::Policy;
+use super::pool::Retriever;
+use super::reasons;
+use super::rng::Draws;
+use super::slate::{Asked, PoolTrace, Slate};
+use super::slots::{fill, Deciders, Pool};
+use super::source::{Path, Source};
+use super::timing::{Clock, Stage};
+
+/// The pool of a running request.
+struct Growing<'a> {
+    source: &'a dyn Source,
+    retriever: &'a mut dyn Retriever,
+    blend: Blend<'a>,
+    rows: Vec<u32>,
+    /// Rows in the pool, for the check that a deepening leaves them out.
+    pooled: std::collections::HashSet<u32, std::hash::BuildHasherDefault<super::pool::RowHasher>>,
+    table: Table,
+    steps: Vec<usize>,
+}
+
+impl Growing<'_> {
+    fn append(&mut self, mut rows: Vec<u32>, clock: &mut Clock) -> Result<()> {
+        let ids = self.source.ids();
+        rows.sort_unstable_by(|&a, &b| ids.tie(a, b));
+        self.blend.extend(&rows, &mut self.table)?;
+        self.rows.extend_from_slice(&rows);
+        self.steps.push(self.rows.len());
+        clock.lap(Stage::Score);
+        Ok(())
+    }
+}
+
+impl Pool for Growing<'_> {
+    fn rows(&self) -> &[u32] {
+        &self.rows
+    }
+
+    fn scores(&self) -> &[f64] {
+        &self.table.scores
+    }
+
+    fn tie(&self, a: u32, b: u32) -> Ordering {
+        self.source
+            .ids()
+            .tie(self.rows[a as usize], self.rows[b as usize])
+    }
+
+    fn deepen(&mut self, allowed: &mut dyn FnMut(u32) -> bool, clock: &mut Clock) -> Result<()> {
+        self.pooled.extend(self.rows.iter().copied());
+        let pooled = &self.pooled;
+        let rows = self.retriever.deepen(self.rows.len().max(1), &mut |row| {
+            !pooled.contains(&row) && allowed(row)
+        })?;
+        clock.lap(Stage::Retrieve);
+        if rows.is_empty() {
+            return Ok(());
+        }
+        self.append(rows, clock)
+    }
+}
+
+/// Ranks.
+pub(crate) fn run<'a>(
+    source: &'a dyn Source,
+    policy: &'a Arc<Policy>,
+    bound: &'a [Bound<'a>],
+    asked: Asked,
+    retriever: &'a mut dyn Retriever,
+    mut clock: Clock,
+) -> Result<Slate> {
+    let spec = policy.spec();
+    let want = policy.pool_size(asked.k)?;
+    let mut caps = Caps::new(source, &spec.caps)?;
+    let mut diversity = diversity::from_spec(source, spec.diversity.as_ref())?;
+    let explore = explore::from_spec(spec.explore.as_ref());
+    let draws = Draws::new(asked.seed, &asked.request_id);
+
+    let (first, path): (Vec<u32>, Path) = retriever.first(want)?;
+    clock.lap(Stage::Retrieve);
+    let mut pool = Growing {
+        source,
+        retriever,
+        blend: Blend::new(source, bound),
+        rows: Vec::new(),
+        pooled: Default::default(),
+        table: Table::default(),
+        steps: Vec::new(),
+    };
+    pool.append(first, &mut clock)?;
+    let deciders = Deciders {
+        diversity: &mut *diversity,
+        caps: &mut caps,
+        explore: &*explore,
+        draws: &draws,
+    };
+    let slots = fill(asked.k, &mut pool, deciders, &mut clock)?;
+
+    let width = bound.len();
+    let Growing {
+        rows, table, steps, ..
+    } = pool;
+    let chosen: Vec<u32> = slots.iter().map(|slot| rows[slot.entry as usize]).collect();
+    let mut terms = Vec::with_capacity(slots.len() * width);
+    for slot in &slots {
+        let entry = slot.entry as usize;
+        terms.extend_from_slice(&table.terms[entry * width..(entry + 1) * width]);
+    }
+    let signals = bound
+        .iter()
+        .zip(table.values)
+        .filter(|(bound, _)| matches!(bound.input, Input::Signal(_)))
+        .map(|(bound, values)| (bound.spec.name().to_string(), values))
+        .collect();
+    let ids = source.ids();
+    Ok(Slate {
+        ids: ids.ids_of(chosen.iter().copied()),
+        rows: chosen,
+        scores: slots
+            .iter()
+            .map(|slot| table.scores[slot.entry as usize])
+            .collect(),
+        term_names: bound.iter().map(|b| b.spec.name().to_string()).collect(),
+        terms,
+        short_reason: reasons::short(slots.len(), asked.k, asked.counts, &caps),
+        slots,
+        pool: PoolTrace {
+            ids: ids.ids_of(rows.iter().copied()),
+            rows,
+            scores: table.scores,
+            steps,
+            signals,
+        },
+        path,
+        asked,
+        policy: policy.clone(),
+        generation: source.generation(),
+        timings: clock.stop(),
+    })
+}

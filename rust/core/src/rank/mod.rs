@@ -1,0 +1,123 @@
+//! Ranking: from a user's vector to a slate with reasons and exact propensities.
+//!
+//! Each file holds one idea. A request runs through them in this order:
+//!
+//! 1. `policy` (what is wanted, validated once), `request` and `signals` (who asks), `bind` (every signal finds its
+//!    input, and nothing is ignored);
+//! 2. `pool` (retrieval through the [`Source`] seam), `blend` (normalised terms that add up exactly);
+//! 3. `slots` (the loop over slots), which asks `caps` (what may still be shown), `diversity` (what is
+//!    best given the slots above) and `explore` with `rng` (what is drawn, and how likely it was);
+//! 4. `slate` and `reasons` (the result), `record` and `replay` (the same slate again, bit for bit).
+//!
+//! Everything here is a pure function of the source's content, the policy and the request. Ties are
+//! ordered by id, so nothing depends on the order of rows, on hashes or on threads.
+
+mod bind;
+pub mod blend;
+mod candidates;
+pub mod caps;
+pub mod diversity;
+mod engine;
+pub mod explore;
+pub mod policy;
+mod pool;
+mod reasons;
+mod record;
+mod replay;
+mod request;
+pub mod rng;
+mod signals;
+mod slate;
+pub mod slots;
+mod source;
+mod timing;
+
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::threads;
+
+pub use bind::space_of_bare_vector;
+pub use candidates::{unnamed_space, Candidates};
+pub use policy::Policy;
+pub use record::{record_json, UserVectors, SCHEMA as RECORD_SCHEMA};
+pub use replay::replay;
+pub use request::{Counts, Eligibility, Request, User, Where};
+pub use signals::Signals;
+pub use slate::{Asked, PoolTrace, Slate};
+pub use slots::Slot;
+pub use source::{Path, Retrieved, Source, SpaceInfo};
+pub use timing::{Clock, Stage, Timings};
+
+/// Ranks one request.
+///
+/// A slate has `min(k, eligible)` items, or fewer where caps forbid more; then it says why.
+/// Time: the retrieval, then O(pool signals + k pool dim).
+pub fn rank(source: &dyn Source, policy: &Arc<Policy>, request: &Request) -> Result<Slate> {
+    let clock = Clock::start();
+    if request.k == 0 {
+        return Err(Error::invalid("k", "at least 1", 0));
+    }
+    let ask = bind::Ask {
+        user: request.user.as_deref(),
+        signals: &request.signals,
+        at: request.at,
+    };
+    let bound = bind::bind(source, policy, &ask)?;
+    let mut live = pool::Live::new(source, &bound, &request.eligible.rows);
+    let asked = Asked {
+        user: request.user.clone(),
+        k: request.k,
+        at: request.at,
+        seed: request.seed,
+        request_id: request.request_id.clone(),
+        counts: request.eligible.counts,
+    };
+    engine::run(source, policy, &bound, asked, &mut live, clock)
+}
+
+/// Ranks many requests on up to `threads` threads. The slates are those of [`rank`], in order; when
+/// some fail, the error is that of the first of them.
+pub fn rank_many(
+    source: &dyn Source,
+    policy: &Arc<Policy>,
+    requests: &[Request],
+    threads: usize,
+) -> Result<Vec<Slate>> {
+    let slates = threads::map(
+        threads,
+        requests,
+        || (),
+        |(), request| rank(source, policy, request),
+    )?;
+    slates
+        .into_iter()
+        .enumerate()
+        .map(|(i, slate)| slate.map_err(|error| in_batch(error, i)))
+        .collect()
+}
+
+/// Says which request of a batch an error is about.
+fn in_batch(error: Error, i: usize) -> Error {
+    match error {
+        Error::Invalid {
+            argument,
+            expected,
+            got,
+        } => Error::Invalid {
+            argument: format!("request {i}: {argument}"),
+            expected,
+            got,
+        },
+        Error::Type {
+            argument,
+            expected,
+            got,
+        } => Error::Type {
+            argument: format!("request {i}: {argument}"),
+            expected,
+            got,
+        },
+        other => other,
+    }
+}

@@ -1,0 +1,338 @@
+//! The configuration of a whole ranking: a frozen document with a hash.
+//!
+//! A policy arrives as JSON, is validated once, and is then only read. Its hash is SHA-256 over the
+//! canonical form of RFC 8785, with every default written out, so the same policy has the same hash
+//! however it was spelt. Each part is an enum tagged by `kind`: a new kind is a new variant here and
+//! a new file beside the old ones.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::error::{Error, Result};
+
+/// The document's schema name.
+pub const SCHEMA: &str = "perso_core.policy/1";
+
+/// Integers in a policy stay below this, because RFC 8785 numbers are doubles.
+const MAX_INTEGER: i64 = 1 << 53;
+
+/// A validated policy.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    spec: PolicySpec,
+    canonical: String,
+    hash: String,
+}
+
+/// The document itself.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PolicySpec {
+    /// Always [`SCHEMA`].
+    pub schema: String,
+    /// Size of the pool; `None` for `max(100, 10 k)`.
+    #[serde(default)]
+    pub candidates: Option<i64>,
+    /// How candidates are scored.
+    pub score: ScoreSpec,
+    /// How variety is bought.
+    #[serde(default)]
+    pub diversity: Option<DiversitySpec>,
+    /// At most so many items with the same value of an attribute.
+    #[serde(default)]
+    pub caps: BTreeMap<String, i64>,
+    /// How the unknown is tried.
+    #[serde(default)]
+    pub explore: Option<ExploreSpec>,
+}
+
+/// The blend.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ScoreSpec {
+    /// Its summands, in the order of the slate's term columns.
+    pub signals: Vec<SignalSpec>,
+}
+
+/// One summand of the blend.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum SignalSpec {
+    /// The score of a space's metric between the user's vector and the item's.
+    Similarity {
+        /// Term name.
+        name: String,
+        /// The space; `None` for the only one the user gave, or the only one there is.
+        #[serde(default)]
+        space: Option<String>,
+        /// Factor.
+        weight: f64,
+        /// Normaliser.
+        normalize: Normalize,
+    },
+    /// A number per item: a signal of the request by this name, else the attribute by this name.
+    Value {
+        /// Term name, and name of the signal or attribute.
+        name: String,
+        /// Factor.
+        weight: f64,
+        /// Normaliser.
+        normalize: Normalize,
+    },
+    /// `2^(-age / half_life)` of a timestamp attribute.
+    Decay {
+        /// Term name.
+        name: String,
+        /// The timestamp attribute.
+        attribute: String,
+        /// Half-life in microseconds.
+        half_life_us: i64,
+        /// Factor.
+        weight: f64,
+        /// Normaliser.
+        normalize: Normalize,
+    },
+}
+
+impl SignalSpec {
+    /// The term's name.
+    pub fn name(&self) -> &str {
+        match self {
+            SignalSpec::Similarity { name, .. }
+            | SignalSpec::Value { name, .. }
+            | SignalSpec::Decay { name, .. } => name,
+        }
+    }
+
+    /// The factor.
+    pub fn weight(&self) -> f64 {
+        match self {
+            SignalSpec::Similarity { weight, .. }
+            | SignalSpec::Value { weight, .. }
+            | SignalSpec::Decay { weight, .. } => *weight,
+        }
+    }
+
+    /// The normaliser.
+    pub fn normalize(&self) -> Normalize {
+        match self {
+            SignalSpec::Similarity { normalize, .. }
+            | SignalSpec::Value { normalize, .. }
+            | SignalSpec::Decay { normalize, .. } => *normalize,
+        }
+    }
+
+    /// How the Python user wrote this signal: `similarity={"cf": …}` or a keyword of `Blend`.
+    fn argument(&self) -> String {
+        match self {
+            SignalSpec::Similarity {
+                space: Some(space), ..
+            } => format!("similarity[{space:?}]"),
+            SignalSpec::Similarity { .. } => "similarity".into(),
+            SignalSpec::Value { name, .. } | SignalSpec::Decay { name, .. } => name.clone(),
+        }
+    }
+}
+
+/// How a signal is brought to a common scale over the pool; the formulas are in `blend`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Normalize {
+    /// As it is.
+    None,
+    /// 0 for the smallest of the pool, 1 for the largest.
+    Minmax,
+    /// Mean 0 and standard deviation 1 over the pool.
+    Zscore,
+    /// 0 for the last of the pool, 1 for the first.
+    Rank,
+}
+
+/// How variety is bought.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum DiversitySpec {
+    /// Maximal marginal relevance.
+    Mmr {
+        /// 0 for relevance only, 1 for diversity only.
+        diversity: f64,
+        /// Where items are compared; `None` for the first cosine space, else the first.
+        #[serde(default)]
+        space: Option<String>,
+    },
+}
+
+/// How the unknown is tried.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum ExploreSpec {
+    /// Any eligible item with probability `epsilon`, else the best.
+    EpsilonGreedy {
+        /// In [0, 1].
+        epsilon: f64,
+    },
+}
+
+impl Policy {
+    /// Reads and validates a policy document.
+    pub fn parse(json: &str) -> Result<Self> {
+        let spec: PolicySpec = serde_json::from_str(json)
+            .map_err(|error| Error::invalid("policy", format!("a {SCHEMA} document"), error))?;
+        Self::new(spec)
+    }
+
+    /// Validates a policy.
+    pub fn new(spec: PolicySpec) -> Result<Self> {
+        validate(&spec)?;
+        let canonical = serde_json_canonicalizer::to_string(&spec)
+            .map_err(|error| Error::invalid("policy", "a document that JSON can hold", error))?;
+        let hash = hex(&Sha256::digest(canonical.as_bytes()));
+        Ok(Policy {
+            spec,
+            canonical,
+            hash,
+        })
+    }
+
+    /// The document.
+    pub fn spec(&self) -> &PolicySpec {
+        &self.spec
+    }
+
+    /// The blend's signals.
+    pub fn signals(&self) -> &[SignalSpec] {
+        &self.spec.score.signals
+    }
+
+    /// The document in the canonical form of RFC 8785.
+    pub fn canonical_json(&self) -> &str {
+        &self.canonical
+    }
+
+    /// SHA-256 of the canonical form, in hex.
+    pub fn hash(&self) -> &str {
+        &self.hash
+    }
+
+    /// How many candidates a slate of `k` is made from; at least `k`, or an error.
+    pub fn pool_size(&self, k: usize) -> Result<usize> {
+        match self.spec.candidates {
+            None => Ok(k.saturating_mul(10).max(100)),
+            Some(candidates) if (candidates as u64) < k as u64 => Err(Error::invalid(
+                "candidates",
+                format!("at least k = {k}"),
+                candidates,
+            )),
+            Some(candidates) => Ok(usize::try_from(candidates).unwrap_or(usize::MAX)),
+        }
+    }
+}
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn validate(spec: &PolicySpec) -> Result<()> {
+    if spec.schema != SCHEMA {
+        return Err(Error::invalid(
+            "policy",
+            format!("schema {SCHEMA:?}"),
+            format!("{:?}", spec.schema),
+        ));
+    }
+    if spec
+        .candidates
+        .is_some_and(|n| !(1..=MAX_INTEGER).contains(&n))
+    {
+        return Err(Error::invalid(
+            "candidates",
+            "None, or an integer from 1 to 2^53",
+            spec.candidates.unwrap_or_default(),
+        ));
+    }
+    validate_signals(&spec.score.signals)?;
+    match &spec.diversity {
+        Some(DiversitySpec::Mmr { diversity, .. }) => unit_interval("diversity", *diversity)?,
+        None => {}
+    }
+    for (attribute, &cap) in &spec.caps {
+        if !(1..=MAX_INTEGER).contains(&cap) {
+            return Err(Error::invalid(
+                format!("caps[{attribute:?}]"),
+                "an integer of at least 1",
+                cap,
+            ));
+        }
+    }
+    match &spec.explore {
+        Some(ExploreSpec::EpsilonGreedy { epsilon }) => unit_interval("epsilon", *epsilon),
+        None => Ok(()),
+    }
+}
+
+fn validate_signals(signals: &[SignalSpec]) -> Result<()> {
+    if signals.is_empty() {
+        return Err(Error::invalid(
+            "score",
+            "a Blend of at least one signal",
+            "none",
+        ));
+    }
+    let mut names = BTreeSet::new();
+    let mut spaces = BTreeSet::new();
+    for signal in signals {
+        let argument = signal.argument();
+        if signal.name().is_empty() {
+            return Err(Error::invalid(
+                "score",
+                "signals with names",
+                "an empty name",
+            ));
+        }
+        if !names.insert(signal.name()) {
+            return Err(Error::invalid(
+                "score",
+                "each signal name once",
+                format!("{:?} twice", signal.name()),
+            ));
+        }
+        if !signal.weight().is_finite() {
+            return Err(Error::invalid(argument, "a finite weight", signal.weight()));
+        }
+        match signal {
+            SignalSpec::Similarity { space, .. } => {
+                if !spaces.insert(space.as_deref()) {
+                    return Err(Error::invalid(
+                        "similarity",
+                        "each space once",
+                        match space {
+                            Some(space) => format!("{space:?} twice"),
+                            None => "two similarities without a space".into(),
+                        },
+                    ));
+                }
+            }
+            SignalSpec::Decay { half_life_us, .. } => {
+                if !(1..=MAX_INTEGER).contains(half_life_us) {
+                    return Err(Error::invalid(
+                        format!("{argument}.half_life"),
+                        "more than 0 and at most 2^53 microseconds",
+                        format!("{half_life_us} microseconds"),
+                    ));
+                }
+            }
+            SignalSpec::Value { .. } => {}
+        }
+    }
+    Ok(())
+}
+
+fn unit_interval(argument: &str, value: f64) -> Result<()> {
+    if (0.0..=1.0).contains(&value) {
+        Ok(())
+    } else {
+        Err(Error::invalid(argument, "a number from 0 to 1", value))
+    }
+}

@@ -1,0 +1,103 @@
+//! Short texts that say why an item is where it is, and why a slate is short.
+
+use super::caps::Caps;
+use super::policy::SignalSpec;
+use super::request::Counts;
+use super::slate::Slate;
+
+/// Terms that a reason names.
+const TERMS: usize = 3;
+
+/// One text per slot.
+pub(crate) fn reasons(slate: &Slate) -> Vec<String> {
+    let impersonal = impersonal(slate);
+    (0..slate.len())
+        .map(|slot| reason(slate, slot, impersonal))
+        .collect()
+}
+
+fn reason(slate: &Slate, at: usize, impersonal: Option<&str>) -> String {
+    let slot = &slate.slots[at];
+    let mut parts = vec![leading_terms(&slate.term_names, slate.terms_of(at))];
+    if slot.explored {
+        parts.push(format!(
+            "explored with probability {} instead of {}",
+            probability(slot.propensity),
+            slate.greedy_id(at)
+        ));
+    } else if slot.varied {
+        parts.push("chosen for variety".into());
+    }
+    parts.extend(impersonal.map(str::to_string));
+    parts.join("; ")
+}
+
+/// The largest terms by magnitude, with their signs.
+fn leading_terms(names: &[String], terms: &[f64]) -> String {
+    let mut order: Vec<usize> = (0..terms.len()).filter(|&i| terms[i] != 0.0).collect();
+    order.sort_by(|&a, &b| terms[b].abs().total_cmp(&terms[a].abs()).then(a.cmp(&b)));
+    let shown: Vec<String> = order
+        .iter()
+        .take(TERMS)
+        .map(|&i| format!("{} {:+.3}", names[i], terms[i]))
+        .collect();
+    if shown.is_empty() {
+        "no signal speaks for or against it".into()
+    } else {
+        shown.join(", ")
+    }
+}
+
+fn probability(p: f64) -> String {
+    if p < 0.001 {
+        format!("{p:.1e}")
+    } else {
+        format!("{p:.3}")
+    }
+}
+
+/// Why no personal input was used, if none was.
+fn impersonal(slate: &Slate) -> Option<&'static str> {
+    let mut similarities = slate
+        .policy
+        .signals()
+        .iter()
+        .filter(|spec| matches!(spec, SignalSpec::Similarity { .. }))
+        .peekable();
+    if similarities.peek().is_none() {
+        return Some("not personalised: the policy uses no similarity");
+    }
+    let used = similarities.any(|spec| slate.term_names.iter().any(|name| name == spec.name()));
+    (!used).then_some("not personalised: no user vector was given")
+}
+
+/// Why a slate has fewer items than asked for.
+pub(crate) fn short(filled: usize, k: usize, counts: Counts, caps: &Caps<'_>) -> Option<String> {
+    if filled >= k {
+        return None;
+    }
+    let full = caps.describe_full();
+    if filled < counts.eligible && !full.is_empty() {
+        return Some(format!("caps leave no further item: {full}"));
+    }
+    if counts.live == 0 {
+        return Some("there are no items".into());
+    }
+    let mut why = Vec::new();
+    if counts.excluded > 0 {
+        why.push(format!("{} excluded", counts.excluded));
+    }
+    if counts.filtered > 0 {
+        why.push(format!("{} filtered", counts.filtered));
+    }
+    let why = if why.is_empty() {
+        String::new()
+    } else {
+        format!(" ({})", why.join(", "))
+    };
+    Some(match counts.eligible {
+        0 => format!("no item is eligible{why}"),
+        1 => format!("only 1 item is eligible{why}"),
+        n => format!("only {n} items are eligible{why}"),
+    })
+}

@@ -1,0 +1,269 @@
+//! The decision record: everything needed to audit a slate, or to make it again.
+//!
+//! A record is one JSON document. Doubles are written so that they read back to the same bits. It
+//! holds the pool with its scores, because a graph's answers depend on the history of its insertions
+//! and so cannot be asked for again. Its `digest` is SHA-256 over the canonical form (RFC 8785) of
+//! the rest, with integers beyond 2^53 as decimal strings, as that RFC advises: it tells a record that
+//! was changed by accident. It is no signature.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use crate::error::{Error, Result};
+use crate::ids::{Id, Ids};
+
+use super::policy::{hex, PolicySpec};
+use super::slate::Slate;
+use super::source::Source;
+
+/// The document's schema name.
+pub const SCHEMA: &str = "perso_core.record/1";
+
+/// What a record keeps of the user's vectors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UserVectors {
+    /// The vectors.
+    Included,
+    /// Their SHA-256 only; a replay then has to be given the vectors again.
+    Hashed,
+}
+
+/// The document.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Document {
+    pub(crate) schema: String,
+    pub(crate) library: String,
+    pub(crate) request_id: String,
+    pub(crate) seed: u64,
+    pub(crate) at: i64,
+    pub(crate) k: u64,
+    pub(crate) generation: u64,
+    pub(crate) content_hash: String,
+    pub(crate) policy_hash: String,
+    pub(crate) policy: PolicySpec,
+    pub(crate) user: Option<BTreeMap<String, Vec<f64>>>,
+    pub(crate) user_sha256: Option<BTreeMap<String, String>>,
+    pub(crate) eligibility: Eligible,
+    pub(crate) path: String,
+    /// One entry per retrieval: the first, then each deepening.
+    pub(crate) pool: Vec<Step>,
+    /// The request's own signals, one value per pool entry; null where there was none.
+    pub(crate) signals: BTreeMap<String, Vec<Option<f64>>>,
+    pub(crate) terms: Vec<String>,
+    pub(crate) choices: Vec<Choice>,
+    pub(crate) short_reason: Option<String>,
+    #[serde(default)]
+    pub(crate) digest: String,
+}
+
+/// How many items were eligible.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Eligible {
+    pub(crate) live: u64,
+    pub(crate) filtered: u64,
+    pub(crate) excluded: u64,
+    pub(crate) eligible: u64,
+}
+
+/// One retrieval.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Step {
+    pub(crate) ids: Vec<RecordId>,
+    pub(crate) scores: Vec<f64>,
+}
+
+/// An id, as JSON has it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum RecordId {
+    Int(i64),
+    Str(Box<str>),
+}
+
+impl From<Id> for RecordId {
+    fn from(id: Id) -> Self {
+        match id {
+            Id::Int(id) => RecordId::Int(id),
+            Id::Str(id) => RecordId::Str(id),
+        }
+    }
+}
+
+impl From<&RecordId> for Id {
+    fn from(id: &RecordId) -> Self {
+        match id {
+            RecordId::Int(id) => Id::Int(*id),
+            RecordId::Str(id) => Id::Str(id.clone()),
+        }
+    }
+}
+
+/// One slot.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Choice {
+    pub(crate) id: RecordId,
+    pub(crate) score: f64,
+    pub(crate) terms: Vec<f64>,
+    pub(crate) propensity: f64,
+    pub(crate) explored: bool,
+    pub(crate) greedy: RecordId,
+    pub(crate) eligible: u64,
+}
+
+/// The record of a slate. The source must still be what the slate was made from.
+pub fn record_json(slate: &Slate, source: &dyn Source, user: UserVectors) -> Result<String> {
+    if source.generation() != slate.generation {
+        return Err(Error::Replay(format!(
+            "the catalog has changed since the slate was made (generation {}, now {}), so its content \
+             can no longer be named; take the record before changing it",
+            slate.generation,
+            source.generation()
+        )));
+    }
+    let mut document = document(slate, source.content_hash());
+    if user == UserVectors::Hashed {
+        document.user = None;
+    }
+    let mut value = to_value(&document)?;
+    let digest = digest(&mut value)?;
+    value["digest"] = Value::String(digest);
+    serde_json::to_string(&value).map_err(|error| Error::Replay(error.to_string()))
+}
+
+/// The document without its digest.
+pub(crate) fn document(slate: &Slate, content_hash: String) -> Document {
+    let asked = &slate.asked;
+    let ids = |ids: &Ids, range: std::ops::Range<usize>| -> Vec<RecordId> {
+        range.map(|i| ids.get(i).into()).collect()
+    };
+    let mut start = 0;
+    let pool = slate
+        .pool
+        .steps
+        .iter()
+        .map(|&end| {
+            let step = Step {
+                ids: ids(&slate.pool.ids, start..end),
+                scores: slate.pool.scores[start..end].to_vec(),
+            };
+            start = end;
+            step
+        })
+        .collect();
+    Document {
+        schema: SCHEMA.into(),
+        library: env!("CARGO_PKG_VERSION").into(),
+        request_id: asked.request_id.clone(),
+        seed: asked.seed,
+        at: asked.at,
+        k: asked.k as u64,
+        generation: slate.generation,
+        content_hash,
+        policy_hash: slate.policy.hash().into(),
+        policy: slate.policy.spec().clone(),
+        user: asked.user.as_ref().map(|user| {
+            user.iter()
+                .map(|(space, vector)| (space.clone(), vector.iter().map(|&x| short(x)).collect()))
+                .collect()
+        }),
+        user_sha256: asked.user.as_ref().map(|user| {
+            user.iter()
+                .map(|(space, vector)| (space.clone(), vector_hash(vector)))
+                .collect()
+        }),
+        eligibility: Eligible {
+            live: asked.counts.live as u64,
+            filtered: asked.counts.filtered as u64,
+            excluded: asked.counts.excluded as u64,
+            eligible: asked.counts.eligible as u64,
+        },
+        path: slate.path.as_str().into(),
+        pool,
+        signals: slate
+            .pool
+            .signals
+            .iter()
+            .map(|(name, values)| {
+                let values = values.iter().map(|v| Some(*v).filter(|v| !v.is_nan()));
+                (name.clone(), values.collect())
+            })
+            .collect(),
+        terms: slate.term_names.clone(),
+        choices: (0..slate.len())
+            .map(|i| Choice {
+                id: slate.ids.get(i).into(),
+                score: slate.scores[i],
+                terms: slate.terms_of(i).to_vec(),
+                propensity: slate.slots[i].propensity,
+                explored: slate.slots[i].explored,
+                greedy: slate.greedy_id(i).into(),
+                eligible: u64::from(slate.slots[i].eligible),
+            })
+            .collect(),
+        short_reason: slate.short_reason.clone(),
+        digest: String::new(),
+    }
+}
+
+pub(crate) fn to_value(document: &Document) -> Result<Value> {
+    serde_json::to_value(document).map_err(|error| Error::Replay(error.to_string()))
+}
+
+/// The double with the fewest digits that rounds to this float; the float itself where a decimal
+/// that is short for a float would round twice to another one.
+fn short(x: f32) -> f64 {
+    match x.to_string().parse::<f64>() {
+        Ok(wide) if (wide as f32).to_bits() == x.to_bits() => wide,
+        _ => f64::from(x),
+    }
+}
+
+/// SHA-256 of a vector's little-endian floats.
+pub(crate) fn vector_hash(vector: &[f32]) -> String {
+    let mut hash = Sha256::new();
+    vector.iter().for_each(|x| hash.update(x.to_le_bytes()));
+    hex(&hash.finalize())
+}
+
+/// The digest of a record, which is taken without the field that holds it. `value` loses that field.
+pub(crate) fn digest(value: &mut Value) -> Result<String> {
+    if let Value::Object(fields) = value {
+        fields.remove("digest");
+    }
+    let canonical = serde_json_canonicalizer::to_vec(&large_as_text(value))
+        .map_err(|error| Error::Replay(format!("it has no canonical form: {error}")))?;
+    Ok(hex(&Sha256::digest(canonical)))
+}
+
+/// Integers that a double may not hold become strings.
+fn large_as_text(value: &Value) -> Value {
+    match value {
+        Value::Number(number) => {
+            let large = match (number.as_u64(), number.as_i64()) {
+                (Some(unsigned), _) => unsigned > 1 << 53,
+                (None, Some(signed)) => signed < -(1 << 53),
+                (None, None) => false,
+            };
+            if large {
+                Value::String(number.to_string())
+            } else {
+                value.clone()
+            }
+        }
+        Value::Array(items) => Value::Array(items.iter().map(large_as_text).collect()),
+        Value::Object(fields) => Value::Object(
+            fields
+                .iter()
+                .map(|(key, value)| (key.clone(), large_as_text(value)))
+                .collect(),
+        ),
+        other => other.clone(),
+    }
+}

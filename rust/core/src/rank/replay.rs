@@ -1,0 +1,244 @@
+//! Making a recorded slate again, bit for bit, or saying why that cannot be.
+//!
+//! Scores, diversity, caps and draws are computed anew from the source's content; only retrieval is
+//! taken from the record (see `record`). The result is compared with the recorded one field by field,
+//! so a record that does not follow from its inputs is refused.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::error::{Error, Result};
+use crate::ids::Id;
+
+use super::bind::{bind, Ask};
+use super::engine;
+use super::policy::Policy;
+use super::pool::Retriever;
+use super::record::{digest, document, to_value, vector_hash, Document, SCHEMA};
+use super::request::{Counts, User};
+use super::signals::Signals;
+use super::slate::{Asked, Slate};
+use super::source::{Path, Source};
+use super::timing::Clock;
+
+/// Makes the slate of a record again.
+///
+/// `user` is needed when the record holds only hashes of the user's vectors; otherwise it may be
+/// given, and must then be the same. Every failure is an [`Error::Replay`] with its reason.
+pub fn replay(json: &str, source: &dyn Source, user: Option<User>) -> Result<Slate> {
+    try_replay(json, source, user).map_err(|error| match error {
+        Error::Replay(_) | Error::Interrupted => error,
+        other => Error::Replay(other.to_string()),
+    })
+}
+
+fn refuse<T>(reason: impl Into<String>) -> Result<T> {
+    Err(Error::Replay(reason.into()))
+}
+
+fn try_replay(json: &str, source: &dyn Source, user: Option<User>) -> Result<Slate> {
+    let clock = Clock::start();
+    let not_a_record = |error| Error::Replay(format!("it is no {SCHEMA} document: {error}"));
+    let mut value: Value = serde_json::from_str(json).map_err(not_a_record)?;
+    match value.get("schema").and_then(Value::as_str) {
+        Some(SCHEMA) => {}
+        Some(other) => return refuse(format!("its schema is {other:?}, and this is {SCHEMA:?}")),
+        None => return refuse(format!("it is no {SCHEMA} document: it names no schema")),
+    }
+    let recorded: Document = serde_json::from_value(value.clone()).map_err(not_a_record)?;
+    if digest(&mut value)? != recorded.digest {
+        return refuse(
+            "its content does not match its digest: it was changed after it was written",
+        );
+    }
+    let policy = Arc::new(Policy::new(recorded.policy.clone())?);
+    if policy.hash() != recorded.policy_hash {
+        return refuse(format!(
+            "its policy has hash {}, and the record says {}",
+            policy.hash(),
+            recorded.policy_hash
+        ));
+    }
+    let content_hash = source.content_hash();
+    if content_hash != recorded.content_hash {
+        return refuse(format!(
+            "the catalog's content has changed: its hash is {content_hash} at generation {}, and the \
+             record was made from {} at generation {}",
+            source.generation(),
+            recorded.content_hash,
+            recorded.generation
+        ));
+    }
+    let user = the_user(&recorded, user)?;
+    let path = Path::parse(&recorded.path)
+        .ok_or_else(|| Error::Replay(format!("it has an unknown path {:?}", recorded.path)))?;
+    let steps = pool_rows(&recorded, source)?;
+    let signals = the_signals(&recorded, &steps)?;
+
+    let ask = Ask {
+        user: user.as_deref(),
+        signals: &signals,
+        at: recorded.at,
+    };
+    let bound = bind(source, &policy, &ask)?;
+    let count = |name: &str, n: u64| {
+        usize::try_from(n).map_err(|_| Error::Replay(format!("it has an impossible {name}: {n}")))
+    };
+    let asked = Asked {
+        user: user.clone(),
+        k: count("k", recorded.k)?,
+        at: recorded.at,
+        seed: recorded.seed,
+        request_id: recorded.request_id.clone(),
+        counts: Counts {
+            live: count("count", recorded.eligibility.live)?,
+            filtered: count("count", recorded.eligibility.filtered)?,
+            excluded: count("count", recorded.eligibility.excluded)?,
+            eligible: count("count", recorded.eligibility.eligible)?,
+        },
+    };
+    let mut recorded_pool = RecordedPool {
+        steps: steps.into_iter(),
+        path,
+    };
+    let slate = engine::run(source, &policy, &bound, asked, &mut recorded_pool, clock)?;
+
+    let mut again = document(&slate, content_hash);
+    again.library = recorded.library.clone();
+    again.generation = recorded.generation;
+    if recorded.user.is_none() {
+        again.user = None;
+    }
+    let mut again = to_value(&again)?;
+    digest(&mut again)?;
+    match first_difference("record", &value, &again) {
+        Some(difference) => refuse(difference),
+        None => Ok(slate),
+    }
+}
+
+/// The recorded vectors, or those given in place of hashes.
+fn the_user(recorded: &Document, given: Option<User>) -> Result<Option<User>> {
+    let Some(hashes) = &recorded.user_sha256 else {
+        return match (&recorded.user, given) {
+            (None, None) => Ok(None),
+            (Some(_), _) => refuse("it has user vectors without their hashes"),
+            (None, Some(_)) => refuse("it was made without a user, and one was given"),
+        };
+    };
+    let from_record = recorded.user.as_ref().map(|user| {
+        user.iter()
+            .map(|(space, vector)| (space.clone(), vector.iter().map(|&x| x as f32).collect()))
+            .collect()
+    });
+    let Some(user): Option<User> = given.or(from_record) else {
+        return refuse("it holds only hashes of the user's vectors: give them as user");
+    };
+    if user.len() != hashes.len() {
+        return refuse(format!(
+            "it was made with {} user vectors, not {}",
+            hashes.len(),
+            user.len()
+        ));
+    }
+    for (space, vector) in &user {
+        if hashes.get(space) != Some(&vector_hash(vector)) {
+            return refuse(format!(
+                "the user's vector for space {space:?} is not the recorded one"
+            ));
+        }
+    }
+    Ok(Some(user))
+}
+
+fn pool_rows(recorded: &Document, source: &dyn Source) -> Result<Vec<Vec<u32>>> {
+    let mut seen = HashSet::new();
+    let mut steps = Vec::with_capacity(recorded.pool.len());
+    for step in &recorded.pool {
+        let mut rows = Vec::with_capacity(step.ids.len());
+        for id in &step.ids {
+            let id = Id::from(id);
+            let Some(row) = source.ids().row(&id) else {
+                return refuse(format!("item {id} of its pool is not there"));
+            };
+            if !seen.insert(row) {
+                return refuse(format!("item {id} is twice in its pool"));
+            }
+            rows.push(row);
+        }
+        steps.push(rows);
+    }
+    Ok(steps)
+}
+
+fn the_signals(recorded: &Document, steps: &[Vec<u32>]) -> Result<Signals> {
+    let pooled: usize = steps.iter().map(Vec::len).sum();
+    let mut signals = Signals::new();
+    for (name, values) in &recorded.signals {
+        if values.len() != pooled {
+            return refuse(format!(
+                "signal {name:?} has {} values for {pooled} pool entries",
+                values.len()
+            ));
+        }
+        let by_row: HashMap<u32, f64> = steps
+            .iter()
+            .flatten()
+            .zip(values)
+            .filter_map(|(&row, value)| value.map(|value| (row, value)))
+            .collect();
+        signals.insert_sparse(name, by_row)?;
+    }
+    Ok(signals)
+}
+
+/// The retrievals of a record, served in their order.
+struct RecordedPool {
+    steps: std::vec::IntoIter<Vec<u32>>,
+    path: Path,
+}
+
+impl Retriever for RecordedPool {
+    fn first(&mut self, _: usize) -> Result<(Vec<u32>, Path)> {
+        Ok((self.steps.next().unwrap_or_default(), self.path))
+    }
+
+    fn deepen(&mut self, _: usize, _: &mut dyn FnMut(u32) -> bool) -> Result<Vec<u32>> {
+        Ok(self.steps.next().unwrap_or_default())
+    }
+}
+
+/// Where two documents first differ, in words.
+fn first_difference(at: &str, recorded: &Value, again: &Value) -> Option<String> {
+    match (recorded, again) {
+        (Value::Object(a), Value::Object(b)) if a.len() == b.len() => {
+            a.iter().find_map(|(key, a)| {
+                let at = format!("{at}.{key}");
+                match b.get(key) {
+                    Some(b) => first_difference(&at, a, b),
+                    None => Some(format!("{at} does not follow from its inputs")),
+                }
+            })
+        }
+        (Value::Array(a), Value::Array(b)) if a.len() == b.len() => a
+            .iter()
+            .zip(b)
+            .enumerate()
+            .find_map(|(i, (a, b))| first_difference(&format!("{at}[{i}]"), a, b)),
+        (Value::Array(a), Value::Array(b)) => Some(format!(
+            "{at} has {} entries, and its inputs give {}",
+            a.len(),
+            b.len()
+        )),
+        // 1 and 1.0 are one number to most programs that a record passes through.
+        (Value::Number(a), Value::Number(b)) if a == b || same_double(a, b) => None,
+        (a, b) if a == b => None,
+        (a, b) => Some(format!("{at} is {a}, and its inputs give {b}")),
+    }
+}
+
+fn same_double(a: &serde_json::Number, b: &serde_json::Number) -> bool {
+    (a.is_f64() || b.is_f64()) && a.as_f64() == b.as_f64()
+}

@@ -1,0 +1,170 @@
+//! Numbers per row that the caller brings.
+
+use std::collections::{BTreeMap, HashMap};
+
+use crate::error::{Error, Result};
+use crate::ids::{IdMap, Ids};
+
+use super::request::check_kind;
+
+/// Numbers per row that the caller brings, by signal name.
+#[derive(Clone, Debug, Default)]
+pub struct Signals {
+    by_name: BTreeMap<String, SignalValues>,
+}
+
+/// The numbers of one signal. A row without one contributes 0.
+#[derive(Clone, Debug)]
+enum SignalValues {
+    /// One per row; NaN where there is none.
+    Dense(Vec<f64>),
+    /// Some rows.
+    Sparse(HashMap<u32, f64>),
+}
+
+impl Signals {
+    /// No signals.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A signal with one number, or none, for each row of the source (dead rows included).
+    pub fn insert_rows(
+        &mut self,
+        name: &str,
+        rows: usize,
+        values: impl IntoIterator<Item = Option<f64>>,
+    ) -> Result<()> {
+        let values: Vec<f64> = values
+            .into_iter()
+            .map(|value| match value {
+                Some(value) => finite(name, value),
+                None => Ok(f64::NAN),
+            })
+            .collect::<Result<_>>()?;
+        if values.len() != rows {
+            return Err(Error::invalid(
+                argument(name),
+                format!("{rows} numbers, one per item"),
+                values.len(),
+            ));
+        }
+        self.put(name, SignalValues::Dense(values))
+    }
+
+    /// A signal with one number, or none, for each live item, in the order of the ids that users see.
+    pub fn insert_live(
+        &mut self,
+        name: &str,
+        ids: &IdMap,
+        values: impl IntoIterator<Item = Option<f64>>,
+    ) -> Result<()> {
+        let mut by_row = vec![f64::NAN; ids.rows_len()];
+        let mut live = ids.live_rows();
+        let mut count = 0;
+        for value in values {
+            count += 1;
+            if let (Some(row), Some(value)) = (live.next(), value) {
+                by_row[row as usize] = finite(name, value)?;
+            }
+        }
+        if count != ids.len() {
+            return Err(Error::invalid(
+                argument(name),
+                format!("{} numbers, one per item", ids.len()),
+                count,
+            ));
+        }
+        self.put(name, SignalValues::Dense(by_row))
+    }
+
+    /// A signal with numbers for some items.
+    pub fn insert_ids(
+        &mut self,
+        name: &str,
+        ids: &IdMap,
+        keys: &Ids,
+        values: &[f64],
+    ) -> Result<()> {
+        check_kind(&argument(name), ids, keys)?;
+        if keys.len() != values.len() {
+            return Err(Error::invalid(
+                argument(name),
+                format!("{} numbers, one per id", keys.len()),
+                values.len(),
+            ));
+        }
+        let mut map = HashMap::with_capacity(keys.len());
+        for (i, &value) in values.iter().enumerate() {
+            map.insert(ids.require(&keys.get(i))?, finite(name, value)?);
+        }
+        self.put(name, SignalValues::Sparse(map))
+    }
+
+    /// The values of some rows, for a replay: they were checked when they were first given.
+    pub(crate) fn insert_sparse(&mut self, name: &str, values: HashMap<u32, f64>) -> Result<()> {
+        for &value in values.values() {
+            finite(name, value)?;
+        }
+        self.put(name, SignalValues::Sparse(values))
+    }
+
+    fn put(&mut self, name: &str, values: SignalValues) -> Result<()> {
+        match self.by_name.insert(name.to_string(), values) {
+            None => Ok(()),
+            Some(_) => Err(Error::invalid(
+                "signals",
+                "each name once",
+                format!("{name:?} twice"),
+            )),
+        }
+    }
+
+    /// The numbers of a signal that has been given.
+    pub(crate) fn lookup(&self, name: &str) -> Option<SignalLookup<'_>> {
+        self.by_name.get(name).map(SignalLookup)
+    }
+
+    /// The names, sorted.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.by_name.keys().map(String::as_str)
+    }
+}
+
+pub(super) fn argument(name: &str) -> String {
+    format!("signals[{name:?}]")
+}
+
+fn finite(name: &str, value: f64) -> Result<f64> {
+    if value.is_finite() {
+        Ok(value)
+    } else {
+        Err(Error::invalid(
+            argument(name),
+            "finite numbers, or None for a missing one",
+            value,
+        ))
+    }
+}
+
+/// The numbers of one request signal.
+#[derive(Clone, Copy)]
+pub(crate) struct SignalLookup<'a>(&'a SignalValues);
+
+impl SignalLookup<'_> {
+    /// How many rows it covers; `None` when it names some rows only.
+    pub(crate) fn rows(self) -> Option<usize> {
+        match self.0 {
+            SignalValues::Dense(values) => Some(values.len()),
+            SignalValues::Sparse(_) => None,
+        }
+    }
+
+    /// NaN where there is none.
+    pub(crate) fn value(self, row: u32) -> f64 {
+        match self.0 {
+            SignalValues::Dense(values) => values.get(row as usize).copied().unwrap_or(f64::NAN),
+            SignalValues::Sparse(values) => values.get(&row).copied().unwrap_or(f64::NAN),
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! The result of one request.
+
+use std::sync::Arc;
+
+use crate::ids::{Id, Ids};
+
+use super::policy::Policy;
+use super::reasons;
+use super::request::{Counts, User};
+use super::slots::Slot;
+use super::source::Path;
+use super::timing::Timings;
+
+/// The ordered items to show, with everything that explains them.
+#[derive(Clone, Debug)]
+pub struct Slate {
+    /// Rows in the source, in order of the slots.
+    pub rows: Vec<u32>,
+    /// Their ids.
+    pub ids: Ids,
+    /// Their scores: the exact sum of their terms.
+    pub scores: Vec<f64>,
+    /// Names of the terms.
+    pub term_names: Vec<String>,
+    /// `slots x terms`.
+    pub terms: Vec<f64>,
+    /// How each slot was filled.
+    pub slots: Vec<Slot>,
+    /// The candidates.
+    pub pool: PoolTrace,
+    /// Where the candidates came from.
+    pub path: Path,
+    /// Why there are fewer items than asked for.
+    pub short_reason: Option<String>,
+    /// How long each stage took.
+    pub timings: Timings,
+    /// What was asked.
+    pub asked: Asked,
+    /// By which policy.
+    pub policy: Arc<Policy>,
+    /// The source's generation when the slate was made.
+    pub generation: u64,
+}
+
+/// The pool of a slate, in order of pooling.
+#[derive(Clone, Debug)]
+pub struct PoolTrace {
+    /// Rows in the source.
+    pub rows: Vec<u32>,
+    /// Their ids.
+    pub ids: Ids,
+    /// Their scores.
+    pub scores: Vec<f64>,
+    /// How many rows were pooled after each step: the retrieval, then each deepening.
+    pub steps: Vec<usize>,
+    /// The values of the request's own signals, by name: NaN where there was none.
+    pub signals: Vec<(String, Vec<f64>)>,
+}
+
+/// The request, as far as a record needs it.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// The user's vectors; `None` when no personal input was used.
+    pub user: Option<User>,
+    /// Items wanted.
+    pub k: usize,
+    /// The moment that decays were measured from.
+    pub at: i64,
+    /// Seed of the random numbers.
+    pub seed: u64,
+    /// The caller's name for the request.
+    pub request_id: String,
+    /// How many rows were eligible, and why the others were not.
+    pub counts: Counts,
+}
+
+impl Slate {
+    /// Items in the slate.
+    pub fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// True when there is none.
+    pub fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    /// The terms of one slot.
+    pub fn terms_of(&self, slot: usize) -> &[f64] {
+        let width = self.term_names.len();
+        &self.terms[slot * width..(slot + 1) * width]
+    }
+
+    /// One term of every slot.
+    pub fn term(&self, name: &str) -> Option<Vec<f64>> {
+        let at = self.term_names.iter().position(|term| term == name)?;
+        Some(
+            (0..self.len())
+                .map(|slot| self.terms_of(slot)[at])
+                .collect(),
+        )
+    }
+
+    /// The probability with which each item was put into its slot, given the slots above.
+    pub fn propensities(&self) -> Vec<f64> {
+        self.slots.iter().map(|slot| slot.propensity).collect()
+    }
+
+    /// Which items exploration put in place of the greedy choice.
+    pub fn explored(&self) -> Vec<bool> {
+        self.slots.iter().map(|slot| slot.explored).collect()
+    }
+
+    /// The id of the greedy choice of each slot.
+    pub fn greedy_id(&self, slot: usize) -> Id {
+        self.pool_id(self.slots[slot].greedy)
+    }
+
+    /// The id of a pool entry.
+    pub fn pool_id(&self, entry: u32) -> Id {
+        self.pool.ids.get(entry as usize)
+    }
+
+    /// Why each item is where it is: short texts for people.
+    pub fn reasons(&self) -> Vec<String> {
+        reasons::reasons(self)
+    }
+}

@@ -1,0 +1,104 @@
+//! The seam: what ranking asks of whatever holds the items. A catalog with a graph answers, and so
+//! does a plain list of candidates; ranking cannot tell them apart.
+
+use crate::column::Column;
+use crate::eligible::RowSet;
+use crate::error::Result;
+use crate::ids::IdMap;
+use crate::metric::Metric;
+use crate::scored::Scored;
+
+/// A space, as ranking sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SpaceInfo {
+    /// Its name.
+    pub name: String,
+    /// Components of a vector.
+    pub dim: usize,
+    /// How vectors are compared.
+    pub metric: Metric,
+}
+
+/// Where the candidates came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Path {
+    /// Every eligible row was scored.
+    Exact,
+    /// A graph was searched.
+    Graph,
+    /// No vector was used: eligible rows by the signals that are not personal.
+    Attributes,
+    /// The caller brought them.
+    Given,
+}
+
+impl Path {
+    /// As users see it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Path::Exact => "exact",
+            Path::Graph => "graph",
+            Path::Attributes => "attributes",
+            Path::Given => "given",
+        }
+    }
+
+    /// From that spelling.
+    pub fn parse(name: &str) -> Option<Self> {
+        [Path::Exact, Path::Graph, Path::Attributes, Path::Given]
+            .into_iter()
+            .find(|path| path.as_str() == name)
+    }
+}
+
+/// What a retrieval found.
+#[derive(Clone, Debug)]
+pub struct Retrieved {
+    /// Distinct eligible rows, best first.
+    pub hits: Vec<Scored>,
+    /// How they were found.
+    pub path: Path,
+}
+
+/// Something that holds items.
+///
+/// Scores and similarities must be pure functions of the stored data, the same on every machine:
+/// that is what makes a slate replayable.
+pub trait Source: Sync {
+    /// Ids by row. Rows are numbered below `ids().rows_len()`.
+    fn ids(&self) -> &IdMap;
+
+    /// The spaces, in a fixed order.
+    fn spaces(&self) -> &[SpaceInfo];
+
+    /// The best `n` eligible rows: always `min(n, eligible.len())` of them, even where the search is
+    /// approximate.
+    fn retrieve(
+        &self,
+        space: usize,
+        query: &[f32],
+        n: usize,
+        eligible: &RowSet,
+    ) -> Result<Retrieved>;
+
+    /// The metric's score of the query with each row: higher is better.
+    fn similarity(&self, space: usize, query: &[f32], rows: &[u32], out: &mut [f32]) -> Result<()>;
+
+    /// The cosine of a stored row with each of `rows`, whatever the space's metric.
+    fn cosine(&self, space: usize, row: u32, rows: &[u32], out: &mut [f32]);
+
+    /// An attribute column.
+    fn column(&self, name: &str) -> Option<&Column>;
+
+    /// Grows with every change.
+    fn generation(&self) -> u64;
+
+    /// Stands for the content alone: equal content, equal hash.
+    fn content_hash(&self) -> String;
+
+    /// Scores by row that came with the candidates. Where they exist they are the similarity signal,
+    /// and [`Source::retrieve`] orders by them whatever the space and query.
+    fn given_scores(&self) -> Option<&[f64]> {
+        None
+    }
+}
