@@ -71,16 +71,17 @@ pub fn matrix<'a>(
     array: &'a PyReadonlyArray2<'_, f32>,
     dim: usize,
 ) -> Outcome<&'a [f32]> {
-    let shape = array.shape();
-    if shape[1] != dim {
-        return Err(Error::invalid(
-            argument,
-            format!("{dim} columns"),
-            format!("an array of shape ({}, {})", shape[0], shape[1]),
-        )
-        .into());
-    }
+    check_columns(argument, dim, array.shape()[1])?;
     contiguous(argument, array)
+}
+
+/// Refuses a matrix of another width than the space has dimensions.
+pub fn check_columns(argument: &str, dim: usize, columns: usize) -> Outcome<()> {
+    if columns == dim {
+        return Ok(());
+    }
+    let expected = format!("vectors of {dim} components");
+    Err(Error::invalid(argument, expected, format!("{columns} components")).into())
 }
 
 /// The numbers of a C-contiguous array.

@@ -62,8 +62,13 @@ impl From<Failure> for PyErr {
 }
 
 /// A lock that a panicking writer left behind: what it guards may be half changed.
-pub fn poisoned<T>(_: T) -> Failure {
-    Failure::Python(PyRuntimeError::new_err(
+pub fn poisoned<T>(lock: T) -> Failure {
+    lost(lock).into()
+}
+
+/// The same as a core error, for closures that the core calls.
+pub fn lost<T>(_: T) -> Error {
+    Error::Io(std::io::Error::other(
         "an earlier change of this object failed half way; open it again from its file",
     ))
 }

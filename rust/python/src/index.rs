@@ -11,7 +11,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::convert;
-use crate::error::{poisoned, Outcome};
+use crate::error::{lost, poisoned, Outcome};
 use crate::progress;
 
 /// `(ids, scores, path)` of a search.
@@ -66,7 +66,7 @@ impl Index {
         let vectors = convert::matrix("vectors", &vectors, self.spec.dim)?;
         let ids = convert::optional_ids("ids", ids)?;
         let added = progress::run(py, progress, |hook| {
-            let mut core = self.core.write().map_err(|_| lost())?;
+            let mut core = self.core.write().map_err(lost)?;
             core.add(vectors, ids, num_threads, hook)
         })?;
         Ok(convert::ids_out(py, added)?)
@@ -178,7 +178,7 @@ impl Index {
 
     fn save(&self, py: Python<'_>, path: PathBuf, progress: Option<Py<PyAny>>) -> Outcome<()> {
         progress::run(py, progress, |hook| {
-            self.core.read().map_err(|_| lost())?.save(&path, hook)
+            self.core.read().map_err(lost)?.save(&path, hook)
         })
     }
 
@@ -186,12 +186,4 @@ impl Index {
     fn load(py: Python<'_>, path: PathBuf, mmap: bool) -> Outcome<Self> {
         progress::run(py, None, |_| Core::load(&path, mmap)).map(Index::wrap)
     }
-}
-
-/// The core's form of a poisoned lock, for closures that return core errors.
-fn lost() -> perso_core::error::Error {
-    std::io::Error::other(
-        "an earlier change of this object failed half way; open it again from its file",
-    )
-    .into()
 }

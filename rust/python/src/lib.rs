@@ -4,11 +4,18 @@
 #![deny(unsafe_code)]
 #![allow(missing_docs)] // The public documentation is that of the Python package.
 
+mod arrow;
+mod attributes;
+mod candidates;
+mod catalog;
 mod convert;
 mod error;
 mod index;
 mod kernels;
+mod policy;
 mod progress;
+mod ranking;
+mod slate;
 
 use pyo3::prelude::*;
 
@@ -22,5 +29,12 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     error::register(module)?;
     kernels::register(module)?;
     module.add_class::<index::Index>()?;
+    module.add_class::<catalog::Catalog>()?;
+    module.add_class::<policy::Policy>()?;
+    module.add_class::<candidates::Candidates>()?;
+    module.add_class::<slate::Slate>()?;
+    module.add_function(wrap_pyfunction!(ranking::rank, module)?)?;
+    module.add_function(wrap_pyfunction!(ranking::rank_many, module)?)?;
+    module.add_function(wrap_pyfunction!(ranking::replay, module)?)?;
     Ok(())
 }

@@ -75,11 +75,17 @@ impl Catalog {
                 ));
             }
             if vectors[space].replace(values).is_some() {
-                return Err(Error::invalid("vectors", "each space once", format!("{name:?}")));
+                return Err(Error::invalid(
+                    "vectors",
+                    "each space once",
+                    format!("{name:?}"),
+                ));
             }
         }
         if let Some(missing) = vectors.iter().position(Option::is_none) {
-            let new = (0..count).map(|i| upsert.ids.get(i)).find(|id| self.ids.row(id).is_none());
+            let new = (0..count)
+                .map(|i| upsert.ids.get(i))
+                .find(|id| self.ids.row(id).is_none());
             if let Some(id) = new {
                 return Err(Error::invalid(
                     "vectors",
@@ -95,7 +101,11 @@ impl Catalog {
         for (name, kind, values) in &upsert.attributes {
             let argument = format!("attributes[{name:?}]");
             if name.is_empty() || names.contains(&&**name) {
-                return Err(Error::invalid("attributes", "distinct names", format!("{name:?}")));
+                return Err(Error::invalid(
+                    "attributes",
+                    "distinct names",
+                    format!("{name:?}"),
+                ));
             }
             names.push(name);
             if values.len() != count {
@@ -107,7 +117,9 @@ impl Catalog {
             }
             let empty = Column::new(*kind);
             let column = self.columns.get(name).unwrap_or(&empty);
-            values.iter().try_for_each(|value| column.check(name, value))?;
+            values
+                .iter()
+                .try_for_each(|value| column.check(name, value))?;
         }
         Ok(vectors)
     }

@@ -146,7 +146,11 @@ impl Catalog {
     }
 
     /// The live rows that a filter and an exclusion leave; `None` when that is every row.
-    pub fn eligible(&self, filter: Option<&Filter>, exclude: Option<&Ids>) -> Result<Option<RowSet>> {
+    pub fn eligible(
+        &self,
+        filter: Option<&Filter>,
+        exclude: Option<&Ids>,
+    ) -> Result<Option<RowSet>> {
         idfile::eligible(&self.ids, "where", filter, exclude)
     }
 
@@ -163,9 +167,12 @@ impl Catalog {
         let vectors = &self.spaces[space];
         vectors.store().check("queries", queries)?;
         let queries: Vec<&[f32]> = queries.chunks_exact(vectors.store().dim()).collect();
-        threads::map(threads, &queries, || (), |(), query| {
-            vectors.search(query, ask, &self.ids)
-        })
+        threads::map(
+            threads,
+            &queries,
+            || (),
+            |(), query| vectors.search(query, ask, &self.ids),
+        )
     }
 
     /// Heap bytes of vectors and graphs.

@@ -60,8 +60,14 @@ fn contents(catalog: &Catalog) -> BTreeMap<Id, (Vec<Vec<u32>>, Vec<String>)> {
         .enumerate()
         .map(|(i, item)| {
             let bits = |vector: Vec<f32>| vector.into_iter().map(f32::to_bits).collect();
-            let attributes = item.attributes.iter().map(|(name, value)| format!("{name}={value}"));
-            let value = (item.vectors.into_iter().map(bits).collect(), attributes.collect());
+            let attributes = item
+                .attributes
+                .iter()
+                .map(|(name, value)| format!("{name}={value}"));
+            let value = (
+                item.vectors.into_iter().map(bits).collect(),
+                attributes.collect(),
+            );
             (ids.get(i), value)
         })
         .collect()
@@ -70,7 +76,13 @@ fn contents(catalog: &Catalog) -> BTreeMap<Id, (Vec<Vec<u32>>, Vec<String>)> {
 #[test]
 fn upsert_changes_what_it_names_and_nothing_else() {
     let mut catalog = two_spaces();
-    catalog.upsert(whole(&[1, 2, 3], &[1, 2, 3], &[Some(0.5), None, Some(2.0)]), 1, &go).unwrap();
+    catalog
+        .upsert(
+            whole(&[1, 2, 3], &[1, 2, 3], &[Some(0.5), None, Some(2.0)]),
+            1,
+            &go,
+        )
+        .unwrap();
     assert_eq!((catalog.len(), catalog.generation), (3, 1));
     let before = contents(&catalog);
 
@@ -83,7 +95,10 @@ fn upsert_changes_what_it_names_and_nothing_else() {
     let after = contents(&catalog);
     assert_eq!(after[&Id::Int(1)], before[&Id::Int(1)]);
     assert_eq!(after[&Id::Int(2)].0[0], before[&Id::Int(2)].0[0]);
-    assert_eq!(after[&Id::Int(2)].0[1], [9.0f32.to_bits(), 8.0f32.to_bits()]);
+    assert_eq!(
+        after[&Id::Int(2)].0[1],
+        [9.0f32.to_bits(), 8.0f32.to_bits()]
+    );
     assert_eq!(after[&Id::Int(2)].1, before[&Id::Int(2)].1);
 
     let rows = catalog.id_map().rows_len();
@@ -97,7 +112,11 @@ fn upsert_changes_what_it_names_and_nothing_else() {
         )],
     };
     catalog.upsert(counter, 1, &go).unwrap();
-    assert_eq!(catalog.id_map().rows_len(), rows, "no new row for an attribute");
+    assert_eq!(
+        catalog.id_map().rows_len(),
+        rows,
+        "no new row for an attribute"
+    );
     assert_eq!(contents(&catalog)[&Id::Int(3)].1, ["popularity=7.0"]);
     assert_eq!(catalog.hash, catalog.recomputed_hash());
 }
@@ -105,7 +124,9 @@ fn upsert_changes_what_it_names_and_nothing_else() {
 #[test]
 fn a_wrong_upsert_changes_nothing() {
     let mut catalog = two_spaces();
-    catalog.upsert(whole(&[1, 2], &[1, 2], &[None, None]), 1, &go).unwrap();
+    catalog
+        .upsert(whole(&[1, 2], &[1, 2], &[None, None]), 1, &go)
+        .unwrap();
     let (before, hash) = (contents(&catalog), catalog.content_hash());
     let mut wrong: Vec<(Upsert, &str)> = Vec::new();
     wrong.push((whole(&[5, 5], &[1, 2], &[None, None]), "each id once"));
@@ -119,7 +140,11 @@ fn a_wrong_upsert_changes_nothing() {
     upsert.vectors[0].1.truncate(3);
     wrong.push((upsert, "2 rows, one an id"));
     let mut upsert = whole(&[1, 9], &[1, 2], &[None, None]);
-    upsert.attributes[0] = ("popularity".into(), ColumnType::Str, vec![Value::Str("x".into()); 2]);
+    upsert.attributes[0] = (
+        "popularity".into(),
+        ColumnType::Str,
+        vec![Value::Str("x".into()); 2],
+    );
     wrong.push((upsert, "attributes[\"popularity\"]"));
     let mut upsert = whole(&[1, 9], &[1, 2], &[None, None]);
     upsert.attributes[0].2.pop();
@@ -132,7 +157,10 @@ fn a_wrong_upsert_changes_nothing() {
     wrong.push((upsert, "int ids"));
     for (upsert, message) in wrong {
         let error = catalog.upsert(upsert, 1, &go).unwrap_err().to_string();
-        assert!(error.contains(message), "{error:?} does not say {message:?}");
+        assert!(
+            error.contains(message),
+            "{error:?} does not say {message:?}"
+        );
     }
     assert_eq!(contents(&catalog), before);
     assert_eq!((catalog.content_hash(), catalog.generation), (hash, 1));
@@ -147,7 +175,9 @@ fn an_interrupted_upsert_changes_nothing() {
     .unwrap();
     let rows = 12_000;
     let make = |first: i64| {
-        let values: Vec<f32> = (first..first + rows).flat_map(|id| vector(id, 64)).collect();
+        let values: Vec<f32> = (first..first + rows)
+            .flat_map(|id| vector(id, 64))
+            .collect();
         Upsert {
             ids: Ids::Int((first..first + rows).collect()),
             vectors: vec![("a".into(), values.clone()), ("b".into(), values)],
@@ -164,21 +194,33 @@ fn an_interrupted_upsert_changes_nothing() {
     let stopped = catalog.upsert(make(rows), -1, &|done, _| done < 3 * rows as usize / 2);
     assert!(matches!(stopped, Err(Error::Interrupted)));
     assert_eq!(graphs(&catalog), before);
-    assert_eq!((catalog.content_hash(), catalog.len()), (hash, rows as usize));
+    assert_eq!(
+        (catalog.content_hash(), catalog.len()),
+        (hash, rows as usize)
+    );
 }
 
 #[test]
 fn the_hash_names_the_content() {
     let mut one = two_spaces();
-    one.upsert(whole(&[1, 2], &[1, 2], &[Some(1.0), None]), 1, &go).unwrap();
+    one.upsert(whole(&[1, 2], &[1, 2], &[Some(1.0), None]), 1, &go)
+        .unwrap();
     let mut other = two_spaces();
     other.upsert(whole(&[2], &[2], &[None]), 1, &go).unwrap();
     other.upsert(whole(&[7], &[3], &[None]), 1, &go).unwrap();
-    other.upsert(whole(&[1], &[1], &[Some(1.0)]), 1, &go).unwrap();
+    other
+        .upsert(whole(&[1], &[1], &[Some(1.0)]), 1, &go)
+        .unwrap();
     assert_ne!(one.content_hash(), other.content_hash());
     other.remove(&Ids::Int(vec![7])).unwrap();
-    assert_eq!(one.content_hash(), other.content_hash(), "order and history do not matter");
-    other.upsert(whole(&[1], &[1], &[Some(1.5)]), 1, &go).unwrap();
+    assert_eq!(
+        one.content_hash(),
+        other.content_hash(),
+        "order and history do not matter"
+    );
+    other
+        .upsert(whole(&[1], &[1], &[Some(1.5)]), 1, &go)
+        .unwrap();
     assert_ne!(one.content_hash(), other.content_hash());
 }
 
@@ -188,7 +230,15 @@ fn a_file_gives_back_the_catalog_and_damage_is_found() {
     let path = folder.path().join("catalog");
     let mut catalog = two_spaces();
     catalog
-        .upsert(whole(&[1, 2, 3, 4], &[1, 2, 3, 4], &[Some(1.0), None, None, Some(3.0)]), 1, &go)
+        .upsert(
+            whole(
+                &[1, 2, 3, 4],
+                &[1, 2, 3, 4],
+                &[Some(1.0), None, None, Some(3.0)],
+            ),
+            1,
+            &go,
+        )
         .unwrap();
     let genres = Upsert {
         ids: Ids::Int(vec![1, 2]),

@@ -1,0 +1,393 @@
+//! `Catalog`: items with spaces and attributes.
+
+use std::path::PathBuf;
+use std::sync::{RwLock, RwLockReadGuard};
+
+use numpy::{IntoPyArray, PyReadonlyArray2, PyUntypedArrayMethods};
+use perso_core::catalog::{Catalog as Core, Upsert};
+use perso_core::error::Error;
+use perso_core::ids::Id;
+use perso_core::metric::{Dtype, Metric};
+use perso_core::vectors::{Ask, Spec};
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use pyo3_arrow::input::AnyRecordBatch;
+
+use crate::arrow;
+use crate::attributes;
+use crate::convert::{self, Table};
+use crate::error::{lost, poisoned, Outcome};
+use crate::index::Hits;
+use crate::progress;
+
+/// A space as Python names it: (name, dim, metric, dtype, M, ef_construction).
+type SpaceArguments = (String, usize, String, String, usize, usize);
+/// The same with the column its vectors come from; a dim of `None` is taken from the data.
+type ArrowSpace = (String, String, Option<usize>, String, String, usize, usize);
+
+#[pyclass(frozen, module = "perso_core._core")]
+pub struct Catalog {
+    core: RwLock<Core>,
+}
+
+impl Catalog {
+    fn wrap(core: Core) -> Self {
+        Catalog {
+            core: RwLock::new(core),
+        }
+    }
+
+    /// The catalog for reading. Call it without the GIL: a writer may hold the lock for long.
+    pub fn read(&self) -> Outcome<RwLockReadGuard<'_, Core>> {
+        self.core.read().map_err(poisoned)
+    }
+
+    fn look<T: Send>(&self, py: Python<'_>, f: impl FnOnce(&Core) -> T + Send) -> Outcome<T> {
+        py.detach(|| Ok(f(&*self.read()?)))
+    }
+
+    fn write(
+        &self,
+        py: Python<'_>,
+        upsert: Upsert,
+        num_threads: i64,
+        progress: Option<Py<PyAny>>,
+    ) -> Outcome<()> {
+        progress::run(py, progress, |hook| {
+            let mut core = self.core.write().map_err(lost)?;
+            core.upsert(upsert, num_threads, hook)
+        })
+    }
+}
+
+#[pymethods]
+impl Catalog {
+    #[new]
+    fn new(spaces: Vec<SpaceArguments>, seed: u64) -> Outcome<Self> {
+        let spaces = spaces
+            .into_iter()
+            .map(|(name, dim, metric, dtype, m, ef_construction)| {
+                let spec = Spec {
+                    dim,
+                    metric: Metric::parse("metric", &metric)?,
+                    dtype: Dtype::parse("dtype", &dtype)?,
+                    m,
+                    ef_construction,
+                    seed,
+                };
+                Ok((name, spec))
+            })
+            .collect::<Result<_, Error>>()?;
+        Ok(Catalog::wrap(Core::new(spaces)?))
+    }
+
+    #[staticmethod]
+    #[allow(clippy::too_many_arguments)] // One for each argument of the Python method.
+    fn from_arrow(
+        py: Python<'_>,
+        table: AnyRecordBatch,
+        id: &str,
+        spaces: Vec<ArrowSpace>,
+        attributes: Option<Vec<String>>,
+        seed: u64,
+        num_threads: i64,
+        progress: Option<Py<PyAny>>,
+    ) -> Outcome<Self> {
+        let columns: Vec<arrow::SpaceColumn> = spaces
+            .iter()
+            .map(|(name, column, ..)| (name.clone(), column.clone()))
+            .collect();
+        let reader = table.into_reader()?;
+        let rows = py.detach(|| arrow::read(reader, id, &columns, attributes.as_deref()))?;
+        let spaces = spaces
+            .into_iter()
+            .zip(&rows.vectors)
+            .map(
+                |((name, _, dim, metric, dtype, m, ef_construction), (_, found, _))| {
+                    (
+                        name,
+                        dim.unwrap_or(*found),
+                        metric,
+                        dtype,
+                        m,
+                        ef_construction,
+                    )
+                },
+            )
+            .collect();
+        let catalog = Catalog::new(spaces, seed)?;
+        catalog.write(py, upsert_of(rows), num_threads, progress)?;
+        Ok(catalog)
+    }
+
+    fn upsert(
+        &self,
+        py: Python<'_>,
+        ids: &Bound<'_, PyAny>,
+        vectors: &Bound<'_, PyDict>,
+        attributes: &Bound<'_, PyDict>,
+        num_threads: i64,
+        progress: Option<Py<PyAny>>,
+    ) -> Outcome<()> {
+        let upsert = Upsert {
+            ids: convert::ids("ids", ids)?,
+            vectors: self.vectors_in(py, vectors)?,
+            attributes: attributes::columns(attributes)?,
+        };
+        self.write(py, upsert, num_threads, progress)
+    }
+
+    #[allow(clippy::too_many_arguments)] // One for each argument of the Python method.
+    fn upsert_arrow(
+        &self,
+        py: Python<'_>,
+        table: AnyRecordBatch,
+        id: &str,
+        spaces: Vec<arrow::SpaceColumn>,
+        attributes: Option<Vec<String>>,
+        num_threads: i64,
+        progress: Option<Py<PyAny>>,
+    ) -> Outcome<()> {
+        let reader = table.into_reader()?;
+        let rows = py.detach(|| arrow::read(reader, id, &spaces, attributes.as_deref()))?;
+        let dims = self.look(py, |core| {
+            core.specs()
+                .map(|(name, spec)| (name.to_owned(), spec.dim))
+                .collect::<Vec<_>>()
+        })?;
+        for (name, found, _) in &rows.vectors {
+            if let Some((_, dim)) = dims
+                .iter()
+                .find(|(space, dim)| space == name && dim != found)
+            {
+                return Err(Error::invalid(
+                    format!("spaces[{name:?}]"),
+                    format!("vectors of {dim} components"),
+                    found,
+                )
+                .into());
+            }
+        }
+        self.write(py, upsert_of(rows), num_threads, progress)
+    }
+
+    fn remove(&self, py: Python<'_>, ids: &Bound<'_, PyAny>) -> Outcome<()> {
+        let ids = convert::ids("ids", ids)?;
+        py.detach(|| Ok(self.core.write().map_err(poisoned)?.remove(&ids)?))
+    }
+
+    /// One dict an item: {"vectors": {space: array}, "attributes": {name: value}}.
+    fn get<'py>(
+        &self,
+        py: Python<'py>,
+        ids: &Bound<'py, PyAny>,
+    ) -> Outcome<Vec<Bound<'py, PyDict>>> {
+        let ids = convert::ids("ids", ids)?;
+        let (names, items) = self.look(py, |core| {
+            let names: Vec<String> = core.specs().map(|(name, _)| name.to_owned()).collect();
+            (names, core.get(&ids))
+        })?;
+        items?
+            .into_iter()
+            .map(|item| {
+                let vectors = PyDict::new(py);
+                for (name, vector) in names.iter().zip(item.vectors) {
+                    vectors.set_item(name, vector.into_pyarray(py))?;
+                }
+                let values = PyDict::new(py);
+                for (name, value) in item.attributes {
+                    values.set_item(name, attributes::out(py, value)?)?;
+                }
+                let out = PyDict::new(py);
+                out.set_item("vectors", vectors)?;
+                out.set_item("attributes", values)?;
+                Ok(out)
+            })
+            .collect()
+    }
+
+    fn ids<'py>(&self, py: Python<'py>) -> Outcome<Bound<'py, PyAny>> {
+        let ids = self.look(py, |core| core.id_map().live_ids())?;
+        Ok(convert::ids_out(py, ids)?)
+    }
+
+    fn attributes(&self, py: Python<'_>) -> Outcome<Vec<(String, &'static str)>> {
+        self.look(py, |core| {
+            core.attributes()
+                .map(|(name, kind)| (name.to_owned(), kind.as_str()))
+                .collect()
+        })
+    }
+
+    fn spaces(&self, py: Python<'_>) -> Outcome<Vec<SpaceArguments>> {
+        self.look(py, |core| {
+            core.specs()
+                .map(|(name, spec)| {
+                    (
+                        name.to_owned(),
+                        spec.dim,
+                        spec.metric.as_str().to_owned(),
+                        spec.dtype.as_str().to_owned(),
+                        spec.m,
+                        spec.ef_construction,
+                    )
+                })
+                .collect()
+        })
+    }
+
+    #[getter]
+    fn generation(&self, py: Python<'_>) -> Outcome<u64> {
+        self.look(py, |core| perso_core::rank::Source::generation(core))
+    }
+
+    #[getter]
+    fn content_hash(&self, py: Python<'_>) -> Outcome<String> {
+        self.look(py, |core| core.content_hash())
+    }
+
+    fn __len__(&self, py: Python<'_>) -> Outcome<usize> {
+        self.look(py, Core::len)
+    }
+
+    fn __contains__(&self, py: Python<'_>, id: &Bound<'_, PyAny>) -> Outcome<bool> {
+        let id = if let Ok(number) = id.extract::<i64>() {
+            Id::Int(number)
+        } else if let Ok(text) = id.extract::<String>() {
+            Id::Str(text.into())
+        } else {
+            return Ok(false);
+        };
+        self.look(py, |core| core.contains(&id))
+    }
+
+    fn stats<'py>(&self, py: Python<'py>) -> Outcome<Bound<'py, PyDict>> {
+        let (items, rows, bytes, shapes) = self.look(py, |core| {
+            let shapes: Vec<(String, usize, Option<(usize, usize)>)> = core
+                .specs()
+                .enumerate()
+                .map(|(i, (name, _))| {
+                    let space = core.vectors(i);
+                    let shape = space.graph().map(|graph| graph.shape());
+                    (name.to_owned(), space.heap_bytes(), shape)
+                })
+                .collect();
+            (
+                core.len(),
+                core.id_map().rows_len(),
+                core.heap_bytes(),
+                shapes,
+            )
+        })?;
+        let spaces = PyDict::new(py);
+        for (name, bytes, shape) in shapes {
+            let one = PyDict::new(py);
+            one.set_item("bytes", bytes)?;
+            one.set_item("path", if shape.is_some() { "graph" } else { "exact" })?;
+            one.set_item("links", shape.map_or(0, |shape| shape.0))?;
+            one.set_item("layers", shape.map_or(0, |shape| shape.1))?;
+            spaces.set_item(name, one)?;
+        }
+        let out = PyDict::new(py);
+        out.set_item("items", items)?;
+        out.set_item("rows", rows)?;
+        out.set_item("bytes", bytes)?;
+        out.set_item("spaces", spaces)?;
+        Ok(out)
+    }
+
+    #[allow(clippy::too_many_arguments)] // One for each argument of the Python method.
+    #[pyo3(signature = (space, queries, k, ef, r#where, exclude, exact, num_threads))]
+    fn search<'py>(
+        &self,
+        py: Python<'py>,
+        space: &str,
+        queries: PyReadonlyArray2<'py, f32>,
+        k: usize,
+        ef: Option<usize>,
+        r#where: Option<&Bound<'py, PyAny>>,
+        exclude: Option<&Bound<'py, PyAny>>,
+        exact: bool,
+        num_threads: i64,
+    ) -> Outcome<Hits<'py>> {
+        convert::check_table(queries.shape()[0], k)?;
+        let filter = convert::filter("where", r#where)?;
+        let exclude = convert::optional_ids("exclude", exclude)?;
+        let columns = queries.shape()[1];
+        let queries = convert::contiguous("queries", &queries)?;
+        let (table, path) = py.detach(|| -> Outcome<_> {
+            let core = self.read()?;
+            let space = core.space(space)?;
+            convert::check_columns("queries", core.vectors(space).spec().dim, columns)?;
+            let eligible = core.eligible(filter.as_ref(), exclude.as_ref())?;
+            let ask = Ask {
+                k,
+                ef,
+                eligible: eligible.as_ref(),
+                exact,
+            };
+            let (lists, path) = convert::split(core.search(space, queries, ask, num_threads)?);
+            Ok((Table::new(&lists, k, Some(core.id_map())), path))
+        })?;
+        let (ids, scores) = table.into_py(py)?;
+        Ok((ids, scores, path))
+    }
+
+    fn save(&self, py: Python<'_>, path: PathBuf, progress: Option<Py<PyAny>>) -> Outcome<()> {
+        progress::run(py, progress, |hook| {
+            self.core.read().map_err(lost)?.save(&path, hook)
+        })
+    }
+
+    #[staticmethod]
+    fn open(
+        py: Python<'_>,
+        path: PathBuf,
+        mmap: bool,
+        progress: Option<Py<PyAny>>,
+    ) -> Outcome<Self> {
+        progress::run(py, progress, |_| Core::open(&path, mmap)).map(Catalog::wrap)
+    }
+}
+
+impl Catalog {
+    fn vectors_in(
+        &self,
+        py: Python<'_>,
+        given: &Bound<'_, PyDict>,
+    ) -> Outcome<Vec<(String, Vec<f32>)>> {
+        let dims = self.look(py, |core| {
+            core.specs()
+                .map(|(name, spec)| (name.to_owned(), spec.dim))
+                .collect::<Vec<_>>()
+        })?;
+        let mut out = Vec::with_capacity(given.len());
+        for (name, array) in given.iter() {
+            let name: String = name.extract()?;
+            let array: PyReadonlyArray2<'_, f32> = array.extract().map_err(|_| {
+                Error::wrong_type(
+                    format!("vectors[{name:?}]"),
+                    "a float32 matrix",
+                    array.get_type(),
+                )
+            })?;
+            if let Some((_, dim)) = dims.iter().find(|(space, _)| *space == name) {
+                convert::check_columns(&format!("vectors[{name:?}]"), *dim, array.shape()[1])?;
+            }
+            out.push((name, convert::contiguous("vectors", &array)?.to_vec()));
+        }
+        Ok(out)
+    }
+}
+
+fn upsert_of(rows: arrow::Rows) -> Upsert {
+    Upsert {
+        ids: rows.ids,
+        vectors: rows
+            .vectors
+            .into_iter()
+            .map(|(name, _, numbers)| (name, numbers))
+            .collect(),
+        attributes: rows.attributes,
+    }
+}

@@ -1,0 +1,295 @@
+//! `rank`, `rank_many` and `replay`.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use numpy::{PyReadonlyArray1, PyReadonlyArray2, PyUntypedArrayMethods};
+use perso_core::eligible::RowSet;
+use perso_core::error::Error;
+use perso_core::ids::Ids;
+use perso_core::index::Filter;
+use perso_core::rank::{self as core, Eligibility, Request, Signals, Source, Where};
+use perso_core::threads;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use crate::candidates::Candidates;
+use crate::catalog::Catalog;
+use crate::convert;
+use crate::error::Outcome;
+use crate::policy::Policy;
+use crate::slate::{Origin, Slate};
+
+/// What items are ranked from.
+#[derive(FromPyObject)]
+pub enum Items<'py> {
+    Catalog(PyRef<'py, Catalog>),
+    Candidates(PyRef<'py, Candidates>),
+}
+
+/// The same without the GIL.
+enum Held<'a> {
+    Catalog(&'a Catalog),
+    Candidates(&'a Arc<core::Candidates>),
+}
+
+impl Items<'_> {
+    fn hold(&self) -> Held<'_> {
+        match self {
+            Items::Catalog(catalog) => Held::Catalog(catalog),
+            Items::Candidates(candidates) => Held::Candidates(&candidates.core),
+        }
+    }
+}
+
+impl Held<'_> {
+    /// Calls `f` with the source, locked against change for as long as it runs.
+    fn with<T>(&self, f: impl FnOnce(&dyn Source, Origin) -> Outcome<T>) -> Outcome<T> {
+        match self {
+            Held::Catalog(catalog) => {
+                let held = catalog.read()?;
+                let origin = Origin::Catalog(Source::content_hash(&*held));
+                f(&*held, origin)
+            }
+            Held::Candidates(held) => f(&***held, Origin::Candidates(Arc::clone(held))),
+        }
+    }
+}
+
+/// One named signal: a number an item in the order of the ids, or numbers for some ids.
+enum GivenSignal {
+    All(String, Vec<f64>),
+    Some(String, Ids, Vec<f64>),
+}
+
+/// NaN stands for a missing number; the Python layer refuses a NaN that a user wrote.
+fn signals_in(signals: &Bound<'_, PyDict>) -> Outcome<Vec<GivenSignal>> {
+    let mut out = Vec::with_capacity(signals.len());
+    for (name, value) in signals.iter() {
+        let name: String = name.extract()?;
+        out.push(
+            if let Ok(values) = value.extract::<PyReadonlyArray1<'_, f64>>() {
+                GivenSignal::All(name, values.as_array().to_vec())
+            } else {
+                let (ids, values): (Bound<'_, PyAny>, PyReadonlyArray1<'_, f64>) =
+                    value.extract()?;
+                let ids = convert::ids(&format!("signals[{name:?}]"), &ids)?;
+                GivenSignal::Some(name, ids, values.as_array().to_vec())
+            },
+        );
+    }
+    Ok(out)
+}
+
+fn bind_signals(source: &dyn Source, given: &[GivenSignal]) -> Result<Arc<Signals>, Error> {
+    let mut signals = Signals::new();
+    for signal in given {
+        match signal {
+            GivenSignal::All(name, values) => {
+                let values = values.iter().map(|v| (!v.is_nan()).then_some(*v));
+                signals.insert_live(name, source.ids(), values)?;
+            }
+            GivenSignal::Some(name, ids, values) => {
+                signals.insert_ids(name, source.ids(), ids, values)?;
+            }
+        }
+    }
+    Ok(Arc::new(signals))
+}
+
+/// A user's vectors by space; the name "" stands for the space that the policy's similarity uses.
+type User = Vec<(String, Vec<f32>)>;
+
+fn name_bare_vector(source: &dyn Source, policy: &Policy, user: &mut User) -> Result<(), Error> {
+    if let [(name, _)] = &mut user[..] {
+        if name.is_empty() {
+            let space = core::space_of_bare_vector(source, &policy.core)?;
+            name.clone_from(&source.spaces()[space].name);
+        }
+    }
+    Ok(())
+}
+
+fn eligibility(
+    source: &dyn Source,
+    live: RowSet,
+    filter: Option<&Filter>,
+    exclude: Option<&Ids>,
+) -> Result<Eligibility, Error> {
+    let filter = match filter {
+        None => Where::All,
+        Some(Filter::Mask(mask)) => Where::Mask(mask),
+        Some(Filter::Ids(ids)) => Where::Ids(ids),
+    };
+    Eligibility::new(source.ids(), live, filter, exclude)
+}
+
+#[pyfunction]
+#[pyo3(signature = (source, user, policy, k, r#where, exclude, signals, at_us, seed, request_id))]
+#[allow(clippy::too_many_arguments)] // One for each argument of the Python function.
+pub fn rank(
+    py: Python<'_>,
+    source: Items<'_>,
+    user: Option<&Bound<'_, PyDict>>,
+    policy: PyRef<'_, Policy>,
+    k: usize,
+    r#where: Option<&Bound<'_, PyAny>>,
+    exclude: Option<&Bound<'_, PyAny>>,
+    signals: &Bound<'_, PyDict>,
+    at_us: i64,
+    seed: u64,
+    request_id: String,
+) -> Outcome<Slate> {
+    let start = Instant::now();
+    let mut user = user.map(user_in).transpose()?;
+    let filter = convert::filter("where", r#where)?;
+    let exclude = convert::optional_ids("exclude", exclude)?;
+    let signals = signals_in(signals)?;
+    let held = source.hold();
+    let policy: &Policy = &policy;
+    py.detach(|| {
+        held.with(|source, origin| {
+            if let Some(user) = &mut user {
+                name_bare_vector(source, policy, user)?;
+            }
+            let live = RowSet::from_flags(source.ids().live());
+            let eligible = eligibility(source, live, filter.as_ref(), exclude.as_ref())?;
+            let request = Request {
+                user,
+                k,
+                eligible,
+                signals: bind_signals(source, &signals)?,
+                at: at_us,
+                seed,
+                request_id,
+            };
+            let filter_us = start.elapsed().as_secs_f64() * 1e6;
+            let slate = core::rank(source, &policy.core, &request)?;
+            Ok(Slate::new(slate, origin, filter_us))
+        })
+    })
+}
+
+#[pyfunction]
+#[pyo3(signature = (source, users, count, policy, k, r#where, exclude, signals, at_us, seed, request_ids, num_threads))]
+#[allow(clippy::too_many_arguments)] // One for each argument of the Python function.
+pub fn rank_many(
+    py: Python<'_>,
+    source: Items<'_>,
+    users: Option<&Bound<'_, PyDict>>,
+    count: usize,
+    policy: PyRef<'_, Policy>,
+    k: usize,
+    r#where: Option<&Bound<'_, PyAny>>,
+    exclude: Option<Vec<Bound<'_, PyAny>>>,
+    signals: &Bound<'_, PyDict>,
+    at_us: i64,
+    seed: u64,
+    request_ids: Vec<String>,
+    num_threads: i64,
+) -> Outcome<Vec<Slate>> {
+    let start = Instant::now();
+    let mut users = users_in(users, count)?;
+    if request_ids.len() != count {
+        return Err(Error::invalid(
+            "request_id",
+            format!("{count} request ids, one a user"),
+            request_ids.len(),
+        )
+        .into());
+    }
+    let filter = convert::filter("where", r#where)?;
+    let exclude: Vec<Option<Ids>> = match exclude {
+        None => vec![None; count],
+        Some(lists) if lists.len() == count => lists
+            .iter()
+            .map(|list| convert::ids("exclude", list).map(Some))
+            .collect::<Outcome<_>>()?,
+        Some(lists) => {
+            let expected = format!("{count} lists of ids, one a user");
+            return Err(Error::invalid("exclude", expected, lists.len()).into());
+        }
+    };
+    let signals = signals_in(signals)?;
+    let held = source.hold();
+    let policy: &Policy = &policy;
+    py.detach(|| {
+        let threads = threads::resolve("num_threads", num_threads)?;
+        held.with(|source, origin| {
+            let live = RowSet::from_flags(source.ids().live());
+            let signals = bind_signals(source, &signals)?;
+            let mut requests = Vec::with_capacity(count);
+            for (i, request_id) in request_ids.into_iter().enumerate() {
+                let mut user = users.as_mut().map(|users| std::mem::take(&mut users[i]));
+                if let Some(user) = &mut user {
+                    name_bare_vector(source, policy, user)?;
+                }
+                let eligible =
+                    eligibility(source, live.clone(), filter.as_ref(), exclude[i].as_ref())?;
+                requests.push(Request {
+                    user,
+                    k,
+                    eligible,
+                    signals: Arc::clone(&signals),
+                    at: at_us,
+                    seed,
+                    request_id,
+                });
+            }
+            let filter_us = start.elapsed().as_secs_f64() * 1e6 / count.max(1) as f64;
+            let slates = core::rank_many(source, &policy.core, &requests, threads)?;
+            Ok(slates
+                .into_iter()
+                .map(|slate| Slate::new(slate, origin.clone(), filter_us))
+                .collect())
+        })
+    })
+}
+
+#[pyfunction]
+pub fn replay(
+    py: Python<'_>,
+    record: &str,
+    source: Items<'_>,
+    user: Option<&Bound<'_, PyDict>>,
+) -> Outcome<Slate> {
+    let user = user.map(user_in).transpose()?;
+    let held = source.hold();
+    py.detach(|| {
+        held.with(|source, origin| {
+            let slate = core::replay(record, source, user)?;
+            Ok(Slate::new(slate, origin, 0.0))
+        })
+    })
+}
+
+fn user_in(user: &Bound<'_, PyDict>) -> Outcome<User> {
+    let mut out = Vec::with_capacity(user.len());
+    for (name, vector) in user.iter() {
+        let vector: PyReadonlyArray1<'_, f32> = vector.extract()?;
+        out.push((name.extract()?, vector.as_array().to_vec()));
+    }
+    Ok(out)
+}
+
+fn users_in(users: Option<&Bound<'_, PyDict>>, count: usize) -> Outcome<Option<Vec<User>>> {
+    let Some(users) = users else {
+        return Ok(None);
+    };
+    let mut out: Vec<User> = vec![Vec::with_capacity(users.len()); count];
+    for (name, matrix) in users.iter() {
+        let name: String = name.extract()?;
+        let matrix: PyReadonlyArray2<'_, f32> = matrix.extract()?;
+        let [rows, dim] = [matrix.shape()[0], matrix.shape()[1]];
+        if rows != count {
+            return Err(
+                Error::invalid("user", format!("{count} rows in every space"), rows).into(),
+            );
+        }
+        let numbers = convert::contiguous("user", &matrix)?;
+        for (i, user) in out.iter_mut().enumerate() {
+            user.push((name.clone(), numbers[i * dim..(i + 1) * dim].to_vec()));
+        }
+    }
+    Ok(Some(out))
+}

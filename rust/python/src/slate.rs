@@ -1,0 +1,167 @@
+//! `Slate`: the result of one request.
+
+use std::sync::Arc;
+
+use numpy::{IntoPyArray, PyArray1, PyArray2, PyArrayMethods};
+use perso_core::rank::{self, Source, UserVectors};
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use crate::convert;
+use crate::error::Outcome;
+
+/// What a slate was made from, as far as its record must name it.
+#[derive(Clone)]
+pub enum Origin {
+    /// A catalog, by the hash of its content at the time of the call: it may change afterwards.
+    Catalog(String),
+    /// Candidates, which never change; they are hashed when a record is asked for.
+    Candidates(Arc<rank::Candidates>),
+}
+
+#[pyclass(frozen, module = "perso_core._core")]
+pub struct Slate {
+    core: rank::Slate,
+    origin: Origin,
+    filter_us: f64,
+}
+
+impl Slate {
+    pub fn new(core: rank::Slate, origin: Origin, filter_us: f64) -> Self {
+        Slate {
+            core,
+            origin,
+            filter_us,
+        }
+    }
+}
+
+#[pymethods]
+impl Slate {
+    #[getter]
+    fn ids<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        convert::ids_out(py, self.core.ids.clone())
+    }
+
+    #[getter]
+    fn scores<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<f64>> {
+        self.core.scores.clone().into_pyarray(py)
+    }
+
+    #[getter]
+    fn propensities<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<f64>> {
+        self.core.propensities().into_pyarray(py)
+    }
+
+    #[getter]
+    fn explored<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<bool>> {
+        self.core.explored().into_pyarray(py)
+    }
+
+    #[getter]
+    fn eligible_counts(&self) -> Vec<usize> {
+        self.core
+            .slots
+            .iter()
+            .map(|slot| slot.eligible as usize)
+            .collect()
+    }
+
+    #[getter]
+    fn reasons(&self) -> Vec<String> {
+        self.core.reasons()
+    }
+
+    #[getter]
+    fn term_names(&self) -> Vec<String> {
+        self.core.term_names.clone()
+    }
+
+    /// Slots x terms.
+    #[getter]
+    fn terms<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyArray2<f64>>> {
+        let shape = [self.core.len(), self.core.term_names.len()];
+        self.core.terms.clone().into_pyarray(py).reshape(shape)
+    }
+
+    #[getter]
+    fn timings_us<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let out = PyDict::new(py);
+        out.set_item("filter", self.filter_us)?;
+        for (stage, us) in self.core.timings.pairs() {
+            let us = if stage == "total" {
+                us + self.filter_us
+            } else {
+                us
+            };
+            out.set_item(stage, us)?;
+        }
+        Ok(out)
+    }
+
+    #[getter]
+    fn short_reason(&self) -> Option<&str> {
+        self.core.short_reason.as_deref()
+    }
+
+    #[getter]
+    fn pool_size(&self) -> usize {
+        self.core.pool.rows.len()
+    }
+
+    #[getter]
+    fn path(&self) -> &'static str {
+        self.core.path.as_str()
+    }
+
+    #[getter]
+    fn k(&self) -> usize {
+        self.core.asked.k
+    }
+
+    #[getter]
+    fn at_us(&self) -> i64 {
+        self.core.asked.at
+    }
+
+    #[getter]
+    fn seed(&self) -> u64 {
+        self.core.asked.seed
+    }
+
+    #[getter]
+    fn request_id(&self) -> &str {
+        &self.core.asked.request_id
+    }
+
+    #[getter]
+    fn generation(&self) -> u64 {
+        self.core.generation
+    }
+
+    #[getter]
+    fn policy_hash(&self) -> &str {
+        self.core.policy.hash()
+    }
+
+    fn __len__(&self) -> usize {
+        self.core.len()
+    }
+
+    /// The decision record as a JSON document; without `user` it holds hashes in place of the
+    /// user's vectors.
+    fn record(&self, py: Python<'_>, user: bool) -> Outcome<String> {
+        let user = if user {
+            UserVectors::Included
+        } else {
+            UserVectors::Hashed
+        };
+        py.detach(|| {
+            let hash = match &self.origin {
+                Origin::Catalog(hash) => hash.clone(),
+                Origin::Candidates(core) => core.content_hash(),
+            };
+            Ok(rank::record_json_of(&self.core, &hash, user)?)
+        })
+    }
+}
