@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::eligible::RowSet;
 use crate::error::{Error, Result};
-use crate::hnsw::Hook;
 use crate::format::{Kind, Reader, Writer};
+use crate::hnsw::Hook;
 use crate::idfile;
 use crate::ids::{Id, IdMap, Ids};
 use crate::metric::{Dtype, Metric};

@@ -179,7 +179,9 @@ impl Vectors {
             return Ok(());
         }
         let had_graph = self.graph.is_some();
-        let graph = self.graph.get_or_insert_with(|| Graph::new(self.spec.params()));
+        let graph = self
+            .graph
+            .get_or_insert_with(|| Graph::new(self.spec.params()));
         let linked = graph.insert_rows(&self.store, hook);
         if linked.is_err() && !had_graph {
             self.graph = None;
@@ -190,11 +192,7 @@ impl Vectors {
     }
 
     /// The same space with only the given rows, its graph built anew.
-    pub fn keep(
-        &self,
-        rows: &[u32],
-        hook: Hook<'_>,
-    ) -> Result<Vectors> {
+    pub fn keep(&self, rows: &[u32], hook: Hook<'_>) -> Result<Vectors> {
         let mut kept = Vectors {
             store: self.store.keep(rows),
             graph: None,
@@ -246,7 +244,9 @@ impl Vectors {
     }
 
     fn breadth(&self, ef: Option<usize>, k: usize, eligible: usize) -> usize {
-        let ef = ef.unwrap_or(default_ef(self.spec.metric).max(k.saturating_mul(2))).max(k);
+        let ef = ef
+            .unwrap_or(default_ef(self.spec.metric).max(k.saturating_mul(2)))
+            .max(k);
         // Under a filter only the eligible share of what is walked counts.
         let share = self.store.len() as f64 / eligible.max(1) as f64;
         ((ef as f64 * share).ceil() as usize).min(self.store.len())

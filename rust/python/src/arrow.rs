@@ -1,10 +1,16 @@
 //! Arrow tables into catalog rows, through the PyCapsule interface: anything with
 //! `__arrow_c_stream__` (pyarrow, polars, DuckDB, arro3, …), without pyarrow.
+//!
+//! The few conversions are written out here: the general `arrow-cast` crate would make the extension
+//! five times as large.
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Float32Type, Float64Type, Int64Type, TimestampMicrosecondType};
+use arrow_array::types::{
+    Date32Type, Date64Type, Float16Type, Float32Type, Float64Type, Int16Type, Int32Type, Int64Type,
+    Int8Type, TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType,
+    TimestampSecondType, UInt16Type, UInt32Type, UInt64Type, UInt8Type,
+};
 use arrow_array::{Array, ArrayRef, RecordBatch, RecordBatchReader};
-use arrow_cast::cast;
 use arrow_schema::{ArrowError, DataType, Schema, TimeUnit};
 use perso_core::column::{ColumnType, Value};
 use perso_core::error::{Error, Result};
@@ -111,31 +117,121 @@ fn empty_ids(kind: &DataType, name: &str) -> Result<Ids> {
 }
 
 fn read_ids(column: &ArrayRef, name: &str, ids: &mut Ids) -> Result<()> {
-    if column.logical_null_count() > 0 {
-        return Err(Error::invalid(
-            "id",
-            "a column without nulls",
-            format!("nulls in {name:?}"),
-        ));
-    }
+    let null = || Error::invalid("id", "a column without nulls", format!("a null in {name:?}"));
     match ids {
         Ids::Int(ids) => {
-            let numbers = cast(column, &DataType::Int64).map_err(failed)?;
-            if numbers.null_count() > 0 {
-                return Err(Error::invalid(
-                    "id",
-                    "integers within int64",
-                    format!("a larger one in {name:?}"),
-                ));
+            for number in integers("id", column)? {
+                ids.push(number.ok_or_else(null)?);
             }
-            ids.extend_from_slice(numbers.as_primitive::<Int64Type>().values());
         }
         Ids::Str(ids) => {
-            let text = cast(column, &DataType::LargeUtf8).map_err(failed)?;
-            ids.extend(text.as_string::<i64>().iter().flatten().map(Box::from));
+            for text in texts(column.as_ref()) {
+                ids.push(text.ok_or_else(null)?);
+            }
         }
     }
     Ok(())
+}
+
+/// Every integer type as i64.
+fn integers(argument: &str, column: &dyn Array) -> Result<Vec<Option<i64>>> {
+    macro_rules! widen {
+        ($kind:ty) => {
+            Ok(column.as_primitive::<$kind>().iter().map(|v| v.map(i64::from)).collect())
+        };
+    }
+    match column.data_type() {
+        DataType::Int8 => widen!(Int8Type),
+        DataType::Int16 => widen!(Int16Type),
+        DataType::Int32 => widen!(Int32Type),
+        DataType::Int64 => widen!(Int64Type),
+        DataType::UInt8 => widen!(UInt8Type),
+        DataType::UInt16 => widen!(UInt16Type),
+        DataType::UInt32 => widen!(UInt32Type),
+        _ => column
+            .as_primitive::<UInt64Type>()
+            .iter()
+            .map(|value| {
+                let fits = |v| {
+                    i64::try_from(v)
+                        .map_err(|_| Error::invalid(argument, "integers within int64", v))
+                };
+                value.map(fits).transpose()
+            })
+            .collect(),
+    }
+}
+
+/// Every float type as f64; widening is exact.
+fn floats(column: &dyn Array) -> Vec<Option<f64>> {
+    match column.data_type() {
+        DataType::Float16 => {
+            let values = column.as_primitive::<Float16Type>().iter();
+            values.map(|v| v.map(f64::from)).collect()
+        }
+        DataType::Float32 => {
+            let values = column.as_primitive::<Float32Type>().iter();
+            values.map(|v| v.map(f64::from)).collect()
+        }
+        _ => column.as_primitive::<Float64Type>().iter().collect(),
+    }
+}
+
+/// Instants and dates as microseconds since the epoch. Nanoseconds are rounded down.
+fn instants(column: &dyn Array) -> Result<Vec<Option<i64>>> {
+    const DAY: i64 = 86_400_000_000;
+    let scaled = |values: Vec<Option<i64>>, factor: i64| {
+        values
+            .into_iter()
+            .map(|value| {
+                let scale = |v: i64| {
+                    v.checked_mul(factor).ok_or_else(|| {
+                        Error::invalid("attributes", "instants within int64 microseconds", v)
+                    })
+                };
+                value.map(scale).transpose()
+            })
+            .collect()
+    };
+    macro_rules! values {
+        ($kind:ty) => {
+            column.as_primitive::<$kind>().iter().map(|v| v.map(i64::from)).collect::<Vec<_>>()
+        };
+    }
+    match column.data_type() {
+        DataType::Date32 => scaled(values!(Date32Type), DAY),
+        DataType::Date64 => scaled(values!(Date64Type), 1_000),
+        DataType::Timestamp(TimeUnit::Second, _) => scaled(values!(TimestampSecondType), 1_000_000),
+        DataType::Timestamp(TimeUnit::Millisecond, _) => {
+            scaled(values!(TimestampMillisecondType), 1_000)
+        }
+        DataType::Timestamp(TimeUnit::Microsecond, _) => Ok(values!(TimestampMicrosecondType)),
+        _ => Ok(values!(TimestampNanosecondType)
+            .into_iter()
+            .map(|v| v.map(|v| v.div_euclid(1_000)))
+            .collect()),
+    }
+}
+
+/// Every text type, dictionaries included.
+fn texts(column: &dyn Array) -> Vec<Option<Box<str>>> {
+    match column.data_type() {
+        DataType::Utf8 => column.as_string::<i32>().iter().map(|v| v.map(Box::from)).collect(),
+        DataType::LargeUtf8 => column.as_string::<i64>().iter().map(|v| v.map(Box::from)).collect(),
+        DataType::Utf8View => column.as_string_view().iter().map(|v| v.map(Box::from)).collect(),
+        _ => {
+            let dictionary = column.as_any_dictionary();
+            let entries = texts(dictionary.values().as_ref());
+            if entries.is_empty() {
+                return vec![None; column.len()];
+            }
+            let keys = dictionary.normalized_keys();
+            keys.iter()
+                .enumerate()
+                .map(|(row, key)| column.is_valid(row).then(|| entries[*key].clone()).flatten())
+                .collect()
+        }
+    }
 }
 
 fn read_vectors(
@@ -177,8 +273,13 @@ fn read_vectors(
         if values.null_count() > 0 {
             return Err(wrong(format!("a null inside the list of row {row}")));
         }
-        let values = cast(&values, &DataType::Float32).map_err(failed)?;
-        numbers.extend_from_slice(values.as_primitive::<Float32Type>().values());
+        match values.data_type() {
+            DataType::Float32 => {
+                numbers.extend_from_slice(values.as_primitive::<Float32Type>().values());
+            }
+            // A double beyond f32 becomes infinite here and is refused with its row by the store.
+            _ => numbers.extend(floats(values.as_ref()).into_iter().flatten().map(|v| v as f32)),
+        }
     }
     Ok(())
 }
@@ -205,43 +306,15 @@ fn column_type(name: &str, kind: &DataType) -> Result<ColumnType> {
 }
 
 fn read_values(column: &ArrayRef, kind: ColumnType, out: &mut Vec<Value>) -> Result<()> {
-    let as_type = |to: &DataType| -> Result<ArrayRef> {
-        let array = cast(column, to).map_err(failed)?;
-        // A cast turns what does not fit into null, and a value must not vanish.
-        if array.logical_null_count() > column.logical_null_count() {
-            return Err(Error::invalid(
-                "attributes",
-                format!("values that fit {kind}"),
-                format!("a value of {} that does not", column.data_type()),
-            ));
-        }
-        Ok(array)
-    };
+    fn put<T>(out: &mut Vec<Value>, values: Vec<Option<T>>, wrap: impl Fn(T) -> Value) {
+        out.extend(values.into_iter().map(|v| v.map_or(Value::Null, &wrap)));
+    }
     match kind {
-        ColumnType::Bool => {
-            let values = column.as_boolean();
-            out.extend(values.iter().map(|v| v.map_or(Value::Null, Value::Bool)));
-        }
-        ColumnType::Int => {
-            let array = as_type(&DataType::Int64)?;
-            let values = array.as_primitive::<Int64Type>().iter();
-            out.extend(values.map(|v| v.map_or(Value::Null, Value::Int)));
-        }
-        ColumnType::Float => {
-            let array = as_type(&DataType::Float64)?;
-            let values = array.as_primitive::<Float64Type>().iter();
-            out.extend(values.map(|v| v.map_or(Value::Null, Value::Float)));
-        }
-        ColumnType::Time => {
-            let array = as_type(&DataType::Timestamp(TimeUnit::Microsecond, None))?;
-            let values = array.as_primitive::<TimestampMicrosecondType>().iter();
-            out.extend(values.map(|v| v.map_or(Value::Null, Value::Time)));
-        }
-        ColumnType::Str => {
-            let array = as_type(&DataType::LargeUtf8)?;
-            let values = array.as_string::<i64>().iter();
-            out.extend(values.map(|v| v.map_or(Value::Null, |text| Value::Str(text.into()))));
-        }
+        ColumnType::Bool => put(out, column.as_boolean().iter().collect(), Value::Bool),
+        ColumnType::Int => put(out, integers("attributes", column)?, Value::Int),
+        ColumnType::Float => put(out, floats(column), Value::Float),
+        ColumnType::Time => put(out, instants(column)?, Value::Time),
+        ColumnType::Str => put(out, texts(column), Value::Str),
         ColumnType::StrList => {
             for row in 0..column.len() {
                 if column.is_null(row) {
@@ -252,16 +325,14 @@ fn read_values(column: &ArrayRef, kind: ColumnType, out: &mut Vec<Value>) -> Res
                     DataType::List(_) => column.as_list::<i32>().value(row),
                     _ => column.as_list::<i64>().value(row),
                 };
-                if values.logical_null_count() > 0 {
-                    return Err(Error::invalid(
+                let texts: Option<Vec<Box<str>>> = texts(values.as_ref()).into_iter().collect();
+                out.push(Value::StrList(texts.ok_or_else(|| {
+                    Error::invalid(
                         "attributes",
                         "lists of text without nulls inside",
                         format!("a null inside the list of row {row}"),
-                    ));
-                }
-                let values = cast(&values, &DataType::LargeUtf8).map_err(failed)?;
-                let texts = values.as_string::<i64>().iter().flatten().map(Box::from);
-                out.push(Value::StrList(texts.collect()));
+                    )
+                })?));
             }
         }
     }

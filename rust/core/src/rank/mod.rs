@@ -40,7 +40,7 @@ use crate::threads;
 pub use bind::space_of_bare_vector;
 pub use candidates::{unnamed_space, Candidates};
 pub use policy::Policy;
-pub use record::{record_json, UserVectors, SCHEMA as RECORD_SCHEMA};
+pub use record::{record_json, record_json_of, UserVectors, SCHEMA as RECORD_SCHEMA};
 pub use replay::replay;
 pub use request::{Counts, Eligibility, Request, User, Where};
 pub use signals::Signals;

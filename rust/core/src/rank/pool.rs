@@ -16,6 +16,7 @@ use crate::scored::TieBreak;
 
 use super::bind::{Bound, Input};
 use super::blend::{Blend, Table};
+use super::policy::Normalize;
 use super::source::{Path, Source};
 
 /// Where pool rows come from: a live source, or the lists of a record.
@@ -33,8 +34,8 @@ pub(crate) struct Live<'a> {
     source: &'a dyn Source,
     bound: &'a [Bound<'a>],
     eligible: &'a RowSet,
-    /// Without a retrieving signal: every eligible row, best first, once it was needed.
-    preference: Option<Vec<u32>>,
+    /// Without a retrieving signal: every eligible row with its blend, once it was needed.
+    preferences: Option<Vec<(f64, u32)>>,
 }
 
 impl<'a> Live<'a> {
@@ -47,7 +48,7 @@ impl<'a> Live<'a> {
             source,
             bound,
             eligible,
-            preference: None,
+            preferences: None,
         }
     }
 
@@ -75,24 +76,34 @@ impl<'a> Live<'a> {
         Ok(path.map(|path| (merge(lists, want), path)))
     }
 
-    /// All eligible rows by (blend descending, id).
-    fn preferred(&self) -> Result<Vec<u32>> {
-        let ids = self.source.ids();
+    /// All eligible rows with their blend, normalised over all of them.
+    fn preferences(&self) -> Result<Vec<(f64, u32)>> {
         let mut rows: Vec<u32> = self.eligible.iter().collect();
-        // In the order of ids, like a pool: the normalisers' sums must not depend on row numbers.
-        rows.sort_unstable_by(|&a, &b| ids.tie(a, b));
         if self.bound.is_empty() {
-            return Ok(rows);
+            return Ok(rows.into_iter().map(|row| (0.0, row)).collect());
+        }
+        // Of the normalisers only this one sums, so only its parameters depend on an order: the one
+        // of ids, as in a pool.
+        let sums = |bound: &Bound<'_>| bound.spec.normalize() == Normalize::Zscore;
+        if self.bound.iter().any(sums) {
+            let ids = self.source.ids();
+            rows.sort_unstable_by(|&a, &b| ids.tie(a, b));
         }
         let mut table = Table::default();
         Blend::new(self.source, self.bound).extend(&rows, &mut table)?;
-        let mut order: Vec<u32> = (0..rows.len() as u32).collect();
-        order.sort_unstable_by(|&a, &b| {
-            table.scores[b as usize]
-                .total_cmp(&table.scores[a as usize])
-                .then(a.cmp(&b))
-        });
-        Ok(order.into_iter().map(|i| rows[i as usize]).collect())
+        Ok(table.scores.into_iter().zip(rows).collect())
+    }
+
+    /// The `want` best of them by (blend descending, id), in no particular order.
+    fn best(&self, mut preferences: Vec<(f64, u32)>, want: usize) -> Vec<u32> {
+        if want < preferences.len() {
+            let ids = self.source.ids();
+            preferences.select_nth_unstable_by(want, |a, b| {
+                b.0.total_cmp(&a.0).then_with(|| ids.tie(a.1, b.1))
+            });
+            preferences.truncate(want);
+        }
+        preferences.into_iter().map(|(_, row)| row).collect()
     }
 }
 
@@ -101,17 +112,16 @@ impl Retriever for Live<'_> {
         if let Some(found) = self.retrieve(want, self.eligible)? {
             return Ok(found);
         }
-        let preference = self.preference.insert(self.preferred()?);
-        Ok((
-            preference.iter().copied().take(want).collect(),
-            Path::Attributes,
-        ))
+        let preferences = self.preferences()?;
+        self.preferences = Some(preferences.clone());
+        Ok((self.best(preferences, want), Path::Attributes))
     }
 
     fn deepen(&mut self, want: usize, allowed: &mut dyn FnMut(u32) -> bool) -> Result<Vec<u32>> {
-        if let Some(preference) = &self.preference {
-            let further = preference.iter().copied().filter(|&row| allowed(row));
-            return Ok(further.take(want).collect());
+        if let Some(preferences) = &self.preferences {
+            let further = preferences.iter().copied();
+            let further = further.filter(|&(_, row)| allowed(row)).collect();
+            return Ok(self.best(further, want));
         }
         let mut rest = self.eligible.clone();
         for row in self.eligible.iter().filter(|&row| !allowed(row)) {

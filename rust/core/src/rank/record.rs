@@ -127,7 +127,13 @@ pub fn record_json(slate: &Slate, source: &dyn Source, user: UserVectors) -> Res
             source.generation()
         )));
     }
-    let mut document = document(slate, source.content_hash());
+    record_json_of(slate, &source.content_hash(), user)
+}
+
+/// The record of a slate whose source had `content_hash` when the slate was made: for callers that
+/// noted the hash then, because the source may have changed since.
+pub fn record_json_of(slate: &Slate, content_hash: &str, user: UserVectors) -> Result<String> {
+    let mut document = document(slate, content_hash.to_owned());
     if user == UserVectors::Hashed {
         document.user = None;
     }
