@@ -29,6 +29,12 @@ impl RowSet {
         RowSet { words, count }
     }
 
+    /// Makes room for rows below `rows`; none of the new ones is in.
+    pub fn grow(&mut self, rows: usize) {
+        let words = rows.div_ceil(64).max(self.words.len());
+        self.words.resize(words, 0);
+    }
+
     /// Adds a row that lies within the set's range.
     pub fn insert(&mut self, row: u32) {
         let word = &mut self.words[row as usize / 64];

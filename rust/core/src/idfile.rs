@@ -24,7 +24,9 @@ pub fn read_meta<T: DeserializeOwned>(reader: &mut Reader) -> Result<T> {
 
 /// Adds ids and live flags.
 pub fn write_ids(writer: &mut Writer<'_>, ids: &IdMap) {
-    let live: Vec<u8> = ids.live().iter().map(|live| u8::from(*live)).collect();
+    let live: Vec<u8> = (0..ids.rows_len() as u32)
+        .map(|row| u8::from(ids.is_live(row)))
+        .collect();
     writer.add_owned("live", &live);
     match ids.by_row() {
         Ids::Int(ids) => writer.add_owned("ids.int", ids),
@@ -49,9 +51,9 @@ pub fn read_ids(reader: &mut Reader) -> Result<IdMap> {
     if live.iter().any(|flag| *flag > 1) {
         return Err(Error::format("a live flag is neither 0 nor 1"));
     }
-    let live = live.into_iter().map(|flag| flag == 1).collect();
+    let live: Vec<bool> = live.into_iter().map(|flag| flag == 1).collect();
     if reader.has("ids.int") {
-        return IdMap::from_parts(Ids::Int(reader.owned("ids.int")?), live);
+        return IdMap::from_parts(Ids::Int(reader.owned("ids.int")?), &live);
     }
     let ends: Vec<u64> = reader.owned("ids.ends")?;
     let text = String::from_utf8(reader.owned("ids.text")?)
@@ -71,7 +73,7 @@ pub fn read_ids(reader: &mut Reader) -> Result<IdMap> {
             "the id section has text that belongs to no id",
         ));
     }
-    IdMap::from_parts(Ids::Str(ids), live)
+    IdMap::from_parts(Ids::Str(ids), &live)
 }
 
 /// The rows that are live, pass the filter and are not excluded; `None` when that is every row.
@@ -85,7 +87,7 @@ pub fn eligible(
 ) -> Result<Option<RowSet>> {
     let mut rows = match filter {
         None if exclude.is_none() && ids.len() == ids.rows_len() => return Ok(None),
-        None => RowSet::from_flags(ids.live()),
+        None => ids.live().clone(),
         Some(Filter::Mask(mask)) => {
             if mask.len() != ids.len() {
                 return Err(Error::invalid(
@@ -104,15 +106,15 @@ pub fn eligible(
         Some(Filter::Ids(wanted)) => {
             let mut rows = RowSet::none(ids.rows_len());
             check_kind(ids, argument, wanted)?;
-            for i in 0..wanted.len() {
-                rows.insert(ids.require(&wanted.get(i))?);
-            }
+            ids.require_all(wanted)?
+                .into_iter()
+                .for_each(|row| rows.insert(row));
             rows
         }
     };
     if let Some(seen) = exclude {
         check_kind(ids, "exclude", seen)?;
-        for row in (0..seen.len()).filter_map(|i| ids.row(&seen.get(i))) {
+        for row in (0..seen.len()).filter_map(|i| ids.row_of(seen, i)) {
             rows.remove(row);
         }
     }

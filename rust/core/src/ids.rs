@@ -7,6 +7,9 @@ use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::fmt;
 
+use foldhash::quality::RandomState;
+
+use crate::eligible::RowSet;
 use crate::error::{Error, Result};
 use crate::scored::TieBreak;
 
@@ -84,20 +87,70 @@ impl Ids {
     }
 }
 
+/// Rows by id, in a map of the ids' own kind: a tagged key would double the memory of integers.
+#[derive(Clone, Debug)]
+enum Rows {
+    Int(HashMap<i64, u32, RandomState>),
+    Str(HashMap<Box<str>, u32, RandomState>),
+}
+
+impl Rows {
+    fn with_capacity(like: &Ids, capacity: usize) -> Self {
+        let state = RandomState::default();
+        match like {
+            Ids::Int(_) => Rows::Int(HashMap::with_capacity_and_hasher(capacity, state)),
+            Ids::Str(_) => Rows::Str(HashMap::with_capacity_and_hasher(capacity, state)),
+        }
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Rows::Int(rows) => rows.len(),
+            Rows::Str(rows) => rows.len(),
+        }
+    }
+
+    fn get(&self, ids: &Ids, i: usize) -> Option<u32> {
+        match (self, ids) {
+            (Rows::Int(rows), Ids::Int(ids)) => rows.get(&ids[i]).copied(),
+            (Rows::Str(rows), Ids::Str(ids)) => rows.get(&ids[i]).copied(),
+            _ => None,
+        }
+    }
+
+    /// Notes where the `i`-th id lives; returns where it lived before.
+    fn insert(&mut self, ids: &Ids, i: usize, row: u32) -> Option<u32> {
+        match (self, ids) {
+            (Rows::Int(rows), Ids::Int(ids)) => rows.insert(ids[i], row),
+            (Rows::Str(rows), Ids::Str(ids)) => rows.insert(ids[i].clone(), row),
+            _ => unreachable!("the kind was checked before"),
+        }
+    }
+
+    fn remove(&mut self, ids: &Ids, i: usize) {
+        match (self, ids) {
+            (Rows::Int(rows), Ids::Int(ids)) => rows.remove(&ids[i]),
+            (Rows::Str(rows), Ids::Str(ids)) => rows.remove(&ids[i]),
+            _ => None,
+        };
+    }
+}
+
 /// Rows by id and ids by row.
 #[derive(Clone, Debug)]
 pub struct IdMap {
     by_row: Ids,
-    live: Vec<bool>,
-    rows: HashMap<Id, u32>,
+    live: RowSet,
+    rows: Rows,
 }
 
 impl Default for IdMap {
     fn default() -> Self {
+        let by_row = Ids::Int(Vec::new());
         IdMap {
-            by_row: Ids::Int(Vec::new()),
-            live: Vec::new(),
-            rows: HashMap::new(),
+            live: RowSet::none(0),
+            rows: Rows::with_capacity(&by_row, 0),
+            by_row,
         }
     }
 }
@@ -109,7 +162,7 @@ impl IdMap {
     }
 
     /// Rebuilds a map from a file's columns; refuses two live rows with one id.
-    pub fn from_parts(by_row: Ids, live: Vec<bool>) -> Result<Self> {
+    pub fn from_parts(by_row: Ids, live: &[bool]) -> Result<Self> {
         if by_row.len() != live.len() || by_row.len() > u32::MAX as usize {
             return Err(Error::format(format!(
                 "the id section has {} ids and {} live flags",
@@ -117,13 +170,13 @@ impl IdMap {
                 live.len()
             )));
         }
-        let mut rows = HashMap::with_capacity(by_row.len());
-        for (row, _) in live.iter().enumerate().filter(|(_, live)| **live) {
-            let id = by_row.get(row);
-            if let Some(other) = rows.insert(id, row as u32) {
+        let live = RowSet::from_flags(live);
+        let mut rows = Rows::with_capacity(&by_row, live.len());
+        for row in live.iter() {
+            if let Some(other) = rows.insert(&by_row, row as usize, row) {
                 return Err(Error::format(format!(
                     "rows {other} and {row} have the same id {}",
-                    by_row.get(row)
+                    by_row.get(row as usize)
                 )));
             }
         }
@@ -132,7 +185,7 @@ impl IdMap {
 
     /// All rows ever given out, dead ones included.
     pub fn rows_len(&self) -> usize {
-        self.live.len()
+        self.by_row.len()
     }
 
     /// Live ids.
@@ -142,17 +195,36 @@ impl IdMap {
 
     /// True when no id is live.
     pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
+        self.len() == 0
     }
 
     /// The row of a live id.
     pub fn row(&self, id: &Id) -> Option<u32> {
-        self.rows.get(id).copied()
+        match (&self.rows, id) {
+            (Rows::Int(rows), Id::Int(id)) => rows.get(id).copied(),
+            (Rows::Str(rows), Id::Str(id)) => rows.get(id).copied(),
+            _ => None,
+        }
+    }
+
+    /// The row of the `i`-th id of a column, when it is live.
+    pub fn row_of(&self, ids: &Ids, i: usize) -> Option<u32> {
+        self.rows.get(ids, i)
     }
 
     /// The row of a live id, or [`Error::Missing`].
     pub fn require(&self, id: &Id) -> Result<u32> {
         self.row(id).ok_or_else(|| Error::missing("id", id))
+    }
+
+    /// The rows of some live ids, or [`Error::Missing`] for the first that is not there.
+    pub fn require_all(&self, ids: &Ids) -> Result<Vec<u32>> {
+        (0..ids.len())
+            .map(|i| {
+                self.row_of(ids, i)
+                    .ok_or_else(|| Error::missing("id", ids.get(i)))
+            })
+            .collect()
     }
 
     /// The id that lives, or lived, in a row.
@@ -162,11 +234,11 @@ impl IdMap {
 
     /// Whether the row holds a live item.
     pub fn is_live(&self, row: u32) -> bool {
-        self.live.get(row as usize).copied().unwrap_or(false)
+        self.live.contains(row)
     }
 
-    /// Live flags by row.
-    pub fn live(&self) -> &[bool] {
+    /// The live rows.
+    pub fn live(&self) -> &RowSet {
         &self.live
     }
 
@@ -177,9 +249,11 @@ impl IdMap {
 
     /// The ids of some rows.
     pub fn ids_of(&self, rows: impl IntoIterator<Item = u32>) -> Ids {
-        let mut out = self.by_row.empty_like();
-        rows.into_iter().for_each(|row| out.push(self.id(row)));
-        out
+        let rows = rows.into_iter();
+        match &self.by_row {
+            Ids::Int(ids) => Ids::Int(rows.map(|row| ids[row as usize]).collect()),
+            Ids::Str(ids) => Ids::Str(rows.map(|row| ids[row as usize].clone()).collect()),
+        }
     }
 
     /// Live ids in row order.
@@ -189,11 +263,7 @@ impl IdMap {
 
     /// Live rows in order.
     pub fn live_rows(&self) -> impl Iterator<Item = u32> + '_ {
-        self.live
-            .iter()
-            .enumerate()
-            .filter(|(_, live)| **live)
-            .map(|(row, _)| row as u32)
+        self.live.iter()
     }
 
     /// Refuses ids of the other kind than those already here, and an id that comes twice.
@@ -205,10 +275,9 @@ impl IdMap {
                 ids.kind(),
             ));
         }
-        let mut seen = HashMap::with_capacity(ids.len());
+        let mut seen = Rows::with_capacity(ids, ids.len());
         for i in 0..ids.len() {
-            let id = ids.get(i);
-            if let Some(first) = seen.insert(id, i) {
+            if let Some(first) = seen.insert(ids, i, i as u32) {
                 return Err(Error::invalid(
                     argument,
                     "each id once in a call",
@@ -216,11 +285,11 @@ impl IdMap {
                 ));
             }
         }
-        if self.live.len() + ids.len() > u32::MAX as usize {
+        if self.rows_len() + ids.len() > u32::MAX as usize {
             return Err(Error::invalid(
                 argument,
                 "at most 4294967295 rows in all",
-                self.live.len() + ids.len(),
+                self.rows_len() + ids.len(),
             ));
         }
         Ok(())
@@ -230,37 +299,22 @@ impl IdMap {
     pub fn push(&mut self, id: Id) -> u32 {
         if self.by_row.is_empty() && matches!(id, Id::Str(_)) {
             self.by_row = Ids::Str(Vec::new());
+            self.rows = Rows::with_capacity(&self.by_row, 0);
         }
-        let row = self.live.len() as u32;
-        self.by_row.push(id.clone());
-        self.live.push(true);
-        self.rows.insert(id, row);
-        row
+        let row = self.by_row.len();
+        self.by_row.push(id);
+        self.live.grow(row + 1);
+        self.live.insert(row as u32);
+        self.rows.insert(&self.by_row, row, row as u32);
+        row as u32
     }
 
     /// Kills a row; its number is not given out again.
     pub fn kill(&mut self, row: u32) {
-        if std::mem::replace(&mut self.live[row as usize], false) {
-            self.rows.remove(&self.by_row.get(row as usize));
+        if self.live.contains(row) {
+            self.live.remove(row);
+            self.rows.remove(&self.by_row, row as usize);
         }
-    }
-
-    /// Takes back the rows from `len` on: the undo of an interrupted insertion.
-    pub fn truncate(&mut self, len: usize) {
-        for row in len..self.live.len() {
-            self.kill(row as u32);
-        }
-        self.live.truncate(len);
-        match &mut self.by_row {
-            Ids::Int(ids) => ids.truncate(len),
-            Ids::Str(ids) => ids.truncate(len),
-        }
-    }
-
-    /// Makes a dead row live again: the undo of [`IdMap::kill`].
-    pub fn revive(&mut self, row: u32) {
-        self.live[row as usize] = true;
-        self.rows.insert(self.by_row.get(row as usize), row);
     }
 }
 

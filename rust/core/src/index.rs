@@ -160,9 +160,7 @@ impl Index {
             return Ok(());
         }
         self.ids.check_batch("ids", ids)?;
-        let rows: Vec<u32> = (0..ids.len())
-            .map(|i| self.ids.require(&ids.get(i)))
-            .collect::<Result<_>>()?;
+        let rows = self.ids.require_all(ids)?;
         rows.into_iter().for_each(|row| self.ids.kill(row));
         self.compact_if_mostly_dead()
     }
@@ -178,7 +176,7 @@ impl Index {
         self.vectors = self.vectors.keep(&rows, &|_, _| true)?;
         let ids = self.ids.live_ids();
         let live = vec![true; ids.len()];
-        self.ids = IdMap::from_parts(ids, live)?;
+        self.ids = IdMap::from_parts(ids, &live)?;
         Ok(())
     }
 

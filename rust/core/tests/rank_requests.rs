@@ -5,7 +5,6 @@ mod rank_support;
 use std::sync::Arc;
 
 use perso_core::column::{ColumnType, Value};
-use perso_core::eligible::RowSet;
 use perso_core::error::Error;
 use perso_core::ids::Ids;
 use perso_core::metric::Metric;
@@ -367,15 +366,9 @@ fn candidates_are_checked() {
 fn eligibility_counts_who_is_left_out() {
     let source = two_spaces();
     let ids = source.ids();
-    let live = || RowSet::from_flags(ids.live());
     let seen = Ids::Int(vec![20, 999, 10, 20]);
-    let eligible = Eligibility::new(
-        ids,
-        live(),
-        Where::Mask(&[true, false, true, true]),
-        Some(&seen),
-    )
-    .unwrap();
+    let eligible =
+        Eligibility::new(ids, Where::Mask(&[true, false, true, true]), Some(&seen)).unwrap();
     assert_eq!(eligible.rows.iter().collect::<Vec<_>>(), [2, 3]);
     let counts = eligible.counts;
     assert_eq!(
@@ -388,22 +381,22 @@ fn eligibility_counts_who_is_left_out() {
         (4, 1, 1, 2)
     );
     let wanted = Ids::Int(vec![40, 10]);
-    let eligible = Eligibility::new(ids, live(), Where::Ids(&wanted), None).unwrap();
+    let eligible = Eligibility::new(ids, Where::Ids(&wanted), None).unwrap();
     assert_eq!(eligible.rows.iter().collect::<Vec<_>>(), [0, 3]);
 
-    let short = Eligibility::new(ids, live(), Where::Mask(&[true]), None).unwrap_err();
+    let short = Eligibility::new(ids, Where::Mask(&[true]), None).unwrap_err();
     assert_eq!(
         short.to_string(),
         "where: expected one flag for each of the 4 items, got 1 flags"
     );
     let unknown = Ids::Int(vec![11]);
-    let error = Eligibility::new(ids, live(), Where::Ids(&unknown), None).unwrap_err();
+    let error = Eligibility::new(ids, Where::Ids(&unknown), None).unwrap_err();
     assert!(matches!(error, Error::Missing { .. }));
     let text = Ids::Str(vec!["10".into()]);
-    let error = Eligibility::new(ids, live(), Where::All, Some(&text)).unwrap_err();
+    let error = Eligibility::new(ids, Where::All, Some(&text)).unwrap_err();
     assert!(matches!(error, Error::Type { .. }));
     let none = Ids::Str(vec![]);
-    assert!(Eligibility::new(ids, live(), Where::All, Some(&none)).is_ok());
+    assert!(Eligibility::new(ids, Where::All, Some(&none)).is_ok());
 }
 
 #[test]

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use numpy::{PyReadonlyArray1, PyReadonlyArray2, PyUntypedArrayMethods};
-use perso_core::eligible::RowSet;
 use perso_core::error::Error;
 use perso_core::ids::Ids;
 use perso_core::index::Filter;
@@ -112,7 +111,6 @@ fn name_bare_vector(source: &dyn Source, policy: &Policy, user: &mut User) -> Re
 
 fn eligibility(
     source: &dyn Source,
-    live: RowSet,
     filter: Option<&Filter>,
     exclude: Option<&Ids>,
 ) -> Result<Eligibility, Error> {
@@ -121,7 +119,7 @@ fn eligibility(
         Some(Filter::Mask(mask)) => Where::Mask(mask),
         Some(Filter::Ids(ids)) => Where::Ids(ids),
     };
-    Eligibility::new(source.ids(), live, filter, exclude)
+    Eligibility::new(source.ids(), filter, exclude)
 }
 
 #[pyfunction]
@@ -152,8 +150,7 @@ pub fn rank(
             if let Some(user) = &mut user {
                 name_bare_vector(source, policy, user)?;
             }
-            let live = RowSet::from_flags(source.ids().live());
-            let eligible = eligibility(source, live, filter.as_ref(), exclude.as_ref())?;
+            let eligible = eligibility(source, filter.as_ref(), exclude.as_ref())?;
             let request = Request {
                 user,
                 k,
@@ -216,7 +213,6 @@ pub fn rank_many(
     py.detach(|| {
         let threads = threads::resolve("num_threads", num_threads)?;
         held.with(|source, origin| {
-            let live = RowSet::from_flags(source.ids().live());
             let signals = bind_signals(source, &signals)?;
             let mut requests = Vec::with_capacity(count);
             for (i, request_id) in request_ids.into_iter().enumerate() {
@@ -225,7 +221,7 @@ pub fn rank_many(
                     name_bare_vector(source, policy, user)?;
                 }
                 let eligible =
-                    eligibility(source, live.clone(), filter.as_ref(), exclude[i].as_ref())?;
+                    eligibility(source, filter.as_ref(), exclude[i].as_ref())?;
                 requests.push(Request {
                     user,
                     k,

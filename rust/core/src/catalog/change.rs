@@ -35,9 +35,7 @@ impl Catalog {
             return Ok(());
         }
         let rows = if upsert.vectors.is_empty() {
-            (0..count)
-                .map(|i| self.ids.require(&upsert.ids.get(i)))
-                .collect::<Result<Vec<u32>>>()?
+            self.ids.require_all(&upsert.ids)?
         } else {
             self.move_to_new_rows(&upsert.ids, &vectors, threads, hook)?
         };
@@ -134,7 +132,7 @@ impl Catalog {
         hook: Hook<'_>,
     ) -> Result<Vec<u32>> {
         let count = ids.len();
-        let old: Vec<Option<u32>> = (0..count).map(|i| self.ids.row(&ids.get(i))).collect();
+        let old: Vec<Option<u32>> = (0..count).map(|i| self.ids.row_of(ids, i)).collect();
         let first = self.ids.rows_len();
         let large = count >= INTERRUPTIBLE;
         let backup = large.then(|| self.spaces.clone());
@@ -223,9 +221,7 @@ impl Catalog {
     /// Takes items out; all of them must be there.
     pub fn remove(&mut self, ids: &Ids) -> Result<()> {
         self.ids.check_batch("ids", ids)?;
-        let rows: Vec<u32> = (0..ids.len())
-            .map(|i| self.ids.require(&ids.get(i)))
-            .collect::<Result<_>>()?;
+        let rows = self.ids.require_all(ids)?;
         if rows.is_empty() {
             return Ok(());
         }
@@ -261,7 +257,7 @@ impl Catalog {
             .collect::<Result<BTreeMap<_, _>>>()?;
         let ids = self.ids.live_ids();
         let live = vec![true; ids.len()];
-        self.ids = IdMap::from_parts(ids, live)?;
+        self.ids = IdMap::from_parts(ids, &live)?;
         Ok(())
     }
 

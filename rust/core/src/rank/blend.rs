@@ -127,8 +127,12 @@ pub fn settle(terms: &mut [f64]) -> Option<f64> {
         return None;
     }
     let largest = terms.iter().fold(0.0f64, |max, term| max.max(term.abs()));
-    // `largest < 2^above`; the biased exponent of a subnormal is 0, and 2^-1022 is above it.
-    let above = ((largest.to_bits() >> 52) as i32 - 1022).max(-1022);
+    // `largest < 2^above`. A biased exponent of 0 means a subnormal: a count of 2^-1074.
+    let bits = largest.to_bits();
+    let above = match (bits >> 52) as i32 {
+        0 => 64 - bits.leading_zeros() as i32 - 1074,
+        biased => biased - 1022,
+    };
     let count_bits = (terms.len() as u32).next_power_of_two().trailing_zeros() as i32;
     if above + count_bits > 1023 {
         return None;

@@ -66,18 +66,16 @@ pub enum Where<'a> {
 impl Eligibility {
     /// The live rows within `filter`, less `exclude`.
     ///
-    /// `live` is the set of live rows; a source that answers many requests keeps it and passes a
-    /// clone. An id of `exclude` that is not there is fine (a seen item that was removed since); an
+    /// An id of `exclude` that is not there is fine (a seen item that was removed since); an
     /// id of the filter that is not there is [`Error::Missing`].
     pub fn new(
         ids: &IdMap,
-        live: RowSet,
         filter: Where<'_>,
         exclude: Option<&Ids>,
     ) -> Result<Eligibility> {
-        let live_count = live.len();
+        let live_count = ids.len();
         let mut rows = match filter {
-            Where::All => live,
+            Where::All => ids.live().clone(),
             Where::Mask(flags) => {
                 if flags.len() != live_count {
                     return Err(Error::invalid(
@@ -96,9 +94,9 @@ impl Eligibility {
             Where::Ids(wanted) => {
                 check_kind("where", ids, wanted)?;
                 let mut rows = RowSet::none(ids.rows_len());
-                for i in 0..wanted.len() {
-                    rows.insert(ids.require(&wanted.get(i))?);
-                }
+                ids.require_all(wanted)?
+                    .into_iter()
+                    .for_each(|row| rows.insert(row));
                 rows
             }
         };
@@ -106,7 +104,7 @@ impl Eligibility {
         if let Some(exclude) = exclude {
             check_kind("exclude", ids, exclude)?;
             for i in 0..exclude.len() {
-                if let Some(row) = ids.row(&exclude.get(i)) {
+                if let Some(row) = ids.row_of(exclude, i) {
                     rows.remove(row);
                 }
             }
@@ -122,7 +120,7 @@ impl Eligibility {
 
     /// Every live row.
     pub fn all(ids: &IdMap) -> Eligibility {
-        let rows = RowSet::from_flags(ids.live());
+        let rows = ids.live().clone();
         let counts = Counts {
             eligible: rows.len(),
             live: rows.len(),

@@ -110,14 +110,15 @@ impl Signals {
     }
 
     fn put(&mut self, name: &str, values: SignalValues) -> Result<()> {
-        match self.by_name.insert(name.to_string(), values) {
-            None => Ok(()),
-            Some(_) => Err(Error::invalid(
+        if self.by_name.contains_key(name) {
+            return Err(Error::invalid(
                 "signals",
                 "each name once",
                 format!("{name:?} twice"),
-            )),
+            ));
         }
+        self.by_name.insert(name.to_string(), values);
+        Ok(())
     }
 
     /// The numbers of a signal that has been given.

@@ -4,7 +4,6 @@
 use std::sync::Arc;
 
 use perso_core::column::{Column, ColumnType, Value};
-use perso_core::eligible::RowSet;
 use perso_core::ids::Ids;
 use perso_core::metric::Metric;
 use perso_core::rank::{
@@ -79,8 +78,7 @@ pub fn request(source: &dyn Source, user: Option<Vec<(&str, Vec<f32>)>>, k: usiz
 }
 
 pub fn eligible(source: &dyn Source, filter: Where<'_>, exclude: Option<&Ids>) -> Eligibility {
-    let live = RowSet::from_flags(source.ids().live());
-    Eligibility::new(source.ids(), live, filter, exclude).unwrap()
+    Eligibility::new(source.ids(), filter, exclude).unwrap()
 }
 
 pub fn int_ids(slate: &Slate) -> Vec<i64> {
