@@ -1,0 +1,50 @@
+"""Names for the argument types that several modules share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import date, datetime
+from os import PathLike
+from typing import Any, Literal, Protocol, TypeAlias, Union
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Metric: TypeAlias = Literal["ip", "cosine", "l2"]
+Dtype: TypeAlias = Literal["f32", "f16", "i8"]
+Normalize: TypeAlias = Literal["none", "minmax", "zscore", "rank"]
+
+METRICS = ("ip", "cosine", "l2")
+DTYPES = ("f32", "f16", "i8")
+NORMALIZERS = ("none", "minmax", "zscore", "rank")
+
+Path: TypeAlias = Union[str, "PathLike[str]"]
+
+
+class SupportsDLPack(Protocol):
+    """A tensor of another library, on the CPU."""
+
+    def __dlpack__(self, *, stream: Any = ...) -> Any: ...
+
+    def __dlpack_device__(self) -> tuple[int, int]: ...
+
+
+class ArrowStream(Protocol):
+    """A table of another library, handed over through the Arrow PyCapsule interface."""
+
+    def __arrow_c_stream__(self, requested_schema: object | None = ...) -> object: ...
+
+
+Vectors: TypeAlias = Union[ArrayLike, SupportsDLPack]
+"""One or two dimensions of floats: an array, nested sequences, or a DLPack tensor."""
+
+Id: TypeAlias = Union[int, str]
+Ids: TypeAlias = Union[Sequence[int], Sequence[str], Iterable[int], Iterable[str], NDArray[Any]]
+"""Integers within int64, or text; one kind in a catalog."""
+
+Moment: TypeAlias = Union[datetime, date, np.datetime64, str, float]
+Progress: TypeAlias = Union[Callable[[int, int], object], Literal[True], None]
+
+User: TypeAlias = Union[Vectors, Mapping[str, Vectors], None]
+Signals: TypeAlias = Mapping[str, Union[Mapping[Any, float], Sequence["float | None"], NDArray[Any]]]
+Where: TypeAlias = Union[Ids, Sequence[bool], NDArray[np.bool_]]

@@ -1,0 +1,322 @@
+"""The items: ids, named embedding spaces, typed attributes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, TypeAlias, Union, cast
+
+from numpy.typing import NDArray
+
+from . import _arrow, _convert, _core, _progress
+from ._types import DTYPES, METRICS, ArrowStream, Dtype, Ids, Metric, Path, Progress, Vectors, Where
+from .index import hits
+from .results import Hits
+
+__all__ = ["Catalog", "Space"]
+
+
+@dataclass(frozen=True)
+class Space:
+    """One embedding per item: its dimensions, how it is compared and how it is stored.
+
+    Args:
+        dim: components of a vector.
+        metric: "cosine", "ip" (raw inner product, for factor models) or "l2".
+        dtype: "f32", "f16" (half the memory) or "i8" (a quarter: codes with a scale a vector).
+        M: links of a node of the graph.
+        ef_construction: width of the search that finds those links.
+    """
+
+    dim: int
+    metric: Metric = "cosine"
+    dtype: Dtype = "f32"
+    M: int = 16
+    ef_construction: int = 200
+
+    def __post_init__(self) -> None:
+        for name, low in (("dim", 1), ("M", 0), ("ef_construction", 0)):
+            object.__setattr__(self, name, _convert.integer(name, getattr(self, name), low))
+        _convert.choice("metric", self.metric, METRICS)
+        _convert.choice("dtype", self.dtype, DTYPES)
+
+
+_ArrowSpaces: TypeAlias = Mapping[str, Union[str, tuple[str, Space]]]
+_Attributes: TypeAlias = Mapping[str, Union[Sequence[Any], NDArray[Any]]]
+
+
+class Catalog:
+    """Items that can be ranked.
+
+    Args:
+        spaces: the embedding spaces by name.
+        seed: of the graphs' random levels. The same changes with the same seed give the same catalog,
+            whatever the number of threads.
+
+    Searches and rankings run in parallel with each other; a change waits for them.
+
+    >>> import perso_core as pc
+    >>> catalog = pc.Catalog({"content": pc.Space(2)})
+    >>> catalog.upsert(["a", "b"], [[1.0, 0.0], [0.0, 1.0]], {"genre": ["jazz", None]})
+    >>> catalog
+    <Catalog of 2 items, spaces content(2, cosine, f32), attributes genre: str, generation 1>
+    """
+
+    _core: _core.Catalog
+
+    def __init__(self, spaces: Mapping[str, Space], seed: int = 0) -> None:
+        if not isinstance(spaces, Mapping):
+            raise _convert.wrong_type("spaces", "a mapping of names to Space", _convert.kind_of(spaces))
+        described = []
+        for name, space in spaces.items():
+            if not isinstance(space, Space):
+                raise _convert.wrong_type(f"spaces[{name!r}]", "a Space", _convert.kind_of(space))
+            _convert.text("spaces", name)
+            described.append((name, space.dim, space.metric, space.dtype, space.M, space.ef_construction))
+        self._core = _core.Catalog(described, _convert.seed(seed))
+
+    @classmethod
+    def _of(cls, core: _core.Catalog) -> Catalog:
+        catalog = cls.__new__(cls)
+        catalog._core = core
+        return catalog
+
+    @classmethod
+    def from_arrow(
+        cls,
+        table: ArrowStream | Path,
+        id: str,
+        spaces: _ArrowSpaces,
+        attributes: Sequence[str] | None = None,
+        *,
+        seed: int = 0,
+        num_threads: int = -1,
+        progress: Progress = None,
+    ) -> Catalog:
+        """A catalog from an Arrow table or a file.
+
+        Args:
+            table: anything with `__arrow_c_stream__` (pyarrow, polars, DuckDB, ...), which needs no
+                pyarrow; or the path of a Parquet or Arrow file, which does.
+            id: the column of integer or text ids.
+            spaces: {space: column} or {space: (column, Space(...))}; columns are lists of floats of one
+                length. A column without a `Space` becomes a cosine space in f32.
+            attributes: columns to keep as attributes; None for every column that is left.
+            seed: as for `Catalog`.
+            num_threads: -1 for every core.
+            progress: True for a bar on standard error, or a function of (done, total).
+        """
+        if not isinstance(spaces, Mapping) or not spaces:
+            raise _convert.wrong_type("spaces", "{space: column}, at least one", _convert.kind_of(spaces))
+        described = []
+        for name, source in spaces.items():
+            _convert.text("spaces", name)
+            column, space = source if isinstance(source, tuple) and len(source) == 2 else (source, None)
+            if not isinstance(column, str) or not (space is None or isinstance(space, Space)):
+                expected = "a column, or (column, Space)"
+                raise _convert.wrong_type(f"spaces[{name!r}]", expected, _convert.kind_of(source))
+            like = space or Space(1)
+            dim = None if space is None else space.dim
+            described.append((name, column, dim, like.metric, like.dtype, like.M, like.ef_construction))
+        names = _names(attributes)
+        wanted = None if names is None else [id, *(column for _, column, *_ in described), *names]
+        stream = _arrow.stream(table, wanted)
+        seed, num_threads = _convert.seed(seed), _convert.threads(num_threads)
+        hook = _progress.hook(progress, "building")
+        return cls._of(_core.Catalog.from_arrow(stream, id, described, names, seed, num_threads, hook))
+
+    def upsert(
+        self,
+        ids: Ids,
+        vectors: Mapping[str, Vectors] | Vectors | None = None,
+        attributes: _Attributes | None = None,
+        *,
+        num_threads: int = -1,
+        progress: Progress = None,
+    ) -> None:
+        """Add items, or change those that are there. All of it happens, or nothing.
+
+        Args:
+            ids: n ids of one kind, int (within int64) or str.
+            vectors: {space: (n, dim)} of any float type; one array where there is one space. New items need
+                every space; None, or a space left out, leaves vectors as they are.
+            attributes: {name: n values} of bool, int, float, datetime or np.datetime64 (without a zone:
+                UTC), str or lists of str. None is a null. An attribute left out stays as it is.
+            num_threads: -1 for every core.
+            progress: True for a bar on standard error, or a function of (done, total).
+
+        Raises:
+            ValueError: a wrong shape, a NaN or infinity, an id twice.
+            TypeError: values of another type than the attribute has.
+            KeyError: without vectors, an id that is not there.
+            KeyboardInterrupt: on Ctrl-C; the catalog is then what it was.
+        """
+        if vectors is None:
+            arrays = {}
+        elif isinstance(vectors, Mapping):
+            arrays = _convert.by_space("vectors", vectors, "")
+        else:
+            arrays = {self._only_space("vectors"): _convert.matrix("vectors", vectors)}
+        for name, array in arrays.items():
+            _convert.matrix(f"vectors[{name!r}]", array)
+        self._core.upsert(
+            _convert.ids("ids", ids),
+            arrays,
+            _convert.attributes(attributes, dict(self._core.attributes())),
+            _convert.threads(num_threads),
+            _progress.hook(progress, "building"),
+        )
+
+    def upsert_arrow(
+        self,
+        table: ArrowStream | Path,
+        id: str,
+        spaces: Mapping[str, str] | None = None,
+        attributes: Sequence[str] | None = None,
+        *,
+        num_threads: int = -1,
+        progress: Progress = None,
+    ) -> None:
+        """`upsert` from an Arrow table or a file; arguments as for `from_arrow`, with {space: column}."""
+        columns = {} if spaces is None else dict(spaces)
+        names = _names(attributes)
+        wanted = None if names is None else [id, *columns.values(), *names]
+        stream = _arrow.stream(table, wanted)
+        hook = _progress.hook(progress, "building")
+        self._core.upsert_arrow(stream, id, list(columns.items()), names, _convert.threads(num_threads), hook)
+
+    def remove(self, ids: Ids) -> None:
+        """Remove items; KeyError, and nothing is removed, if one of the ids is not there."""
+        self._core.remove(_convert.ids("ids", ids, ordered=False))
+
+    def get(self, ids: Ids) -> list[dict[str, Any]]:
+        """Items as {"id": ..., "vectors": {space: array}, "attributes": {name: value}}.
+
+        Vectors come as they are stored: f32 exactly (cosine spaces too), f16 and i8 rounded. Timestamps
+        come as aware datetimes in UTC, nulls as None. KeyError if an id is not there.
+        """
+        wanted = _convert.ids("ids", ids)
+        times = [name for name, kind in self._core.attributes() if kind == "timestamp"]
+        items = self._core.get(wanted)
+        plain = wanted if isinstance(wanted, list) else wanted.tolist()
+        for item in items:
+            values = item["attributes"]
+            for name in times:
+                if values.get(name) is not None:
+                    values[name] = _convert.moment_out(values[name])
+        return [{"id": id, **item} for id, item in zip(plain, items, strict=True)]
+
+    def search(
+        self,
+        queries: Vectors,
+        k: int = 10,
+        space: str | None = None,
+        ef: int | None = None,
+        where: Where | None = None,
+        exclude: Ids | None = None,
+        exact: bool = False,
+        num_threads: int = 1,
+    ) -> Hits:
+        """The k best items for each query in one space: retrieval alone.
+
+        Args:
+            queries: (dim,) or (q, dim) of any float type.
+            k: how many, at least 1. Where fewer are eligible, the rest is -1 (None for str ids) and NaN.
+            space: which space; None where there is one.
+            ef: width of the graph search, for recall against time; None for a width that follows k.
+            where: a bool mask aligned with `ids`, or the ids that may be answered.
+            exclude: ids that may not; one that is not there is fine.
+            exact: score every eligible item.
+            num_threads: over the queries; -1 for every core.
+        """
+        matrix, single = _convert.one_or_many("queries", queries)
+        found, scores, path = self._core.search(
+            self._only_space("space") if space is None else _convert.text("space", space),
+            matrix,
+            _convert.integer("k", k, 1),
+            None if ef is None else _convert.integer("ef", ef, 1),
+            _convert.mask_or_ids("where", where),
+            _convert.optional_ids("exclude", exclude),
+            bool(exact),
+            _convert.threads(num_threads),
+        )
+        return hits(found, scores, path, single)
+
+    def _only_space(self, argument: str) -> str:
+        names = [name for name, *_ in self._core.spaces()]
+        if len(names) != 1:
+            raise _convert.invalid(argument, f"a name out of {names}", "none")
+        return names[0]
+
+    @property
+    def ids(self) -> NDArray[Any]:
+        """The ids, in the order that a `where` mask has."""
+        return _convert.ids_out(self._core.ids())
+
+    @property
+    def attributes(self) -> Mapping[str, str]:
+        """The attributes' types by name: "bool", "int", "float", "timestamp", "str" or "list[str]"."""
+        return MappingProxyType(dict(self._core.attributes()))
+
+    @property
+    def spaces(self) -> Mapping[str, Space]:
+        """The spaces by name."""
+        return MappingProxyType(
+            {
+                name: Space(dim, cast(Metric, metric), cast(Dtype, dtype), M, ef_construction)
+                for name, dim, metric, dtype, M, ef_construction in self._core.spaces()
+            }
+        )
+
+    @property
+    def generation(self) -> int:
+        """Grows with every change."""
+        return self._core.generation
+
+    @property
+    def content_hash(self) -> str:
+        """Stands for the content alone: the same items, vectors and attributes, the same hash."""
+        return self._core.content_hash
+
+    def __len__(self) -> int:
+        return len(self._core)
+
+    def __contains__(self, id: object) -> bool:
+        return id in self._core
+
+    def stats(self) -> dict[str, Any]:
+        """Sizes: items, rows (with replaced and removed ones), bytes, and for each space its graph's shape."""
+        return self._core.stats()
+
+    def save(self, path: Path, progress: Progress = None) -> None:
+        """Write to a file: complete or not at all, also when the machine stops half way."""
+        self._core.save(_convert.file_path("path", path), _progress.hook(progress, "saving"))
+
+    @classmethod
+    def open(cls, path: Path, mmap: bool = False, progress: Progress = None) -> Catalog:
+        """Read from a file; FormatError if it is damaged or something else.
+
+        Args:
+            path: what `save` wrote.
+            mmap: leave vectors in the file and map it. The file must then stay as it is.
+            progress: True for a bar on standard error, or a function of (done, total).
+        """
+        hook = _progress.hook(progress, "opening")
+        return cls._of(_core.Catalog.open(_convert.file_path("path", path), bool(mmap), hook))
+
+    def __repr__(self) -> str:
+        spaces = ", ".join(f"{name}({s.dim}, {s.metric}, {s.dtype})" for name, s in self.spaces.items())
+        attributes = ", ".join(f"{name}: {kind}" for name, kind in self.attributes.items()) or "none"
+        return (
+            f"<Catalog of {len(self):,} items, spaces {spaces}, attributes {attributes}, "
+            f"generation {self.generation}>"
+        )
+
+
+def _names(attributes: Sequence[str] | None) -> list[str] | None:
+    if attributes is None:
+        return None
+    if isinstance(attributes, str):
+        raise _convert.wrong_type("attributes", "a sequence of columns", _convert.kind_of(attributes))
+    return [_convert.text("attributes", name) for name in attributes]

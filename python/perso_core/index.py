@@ -1,0 +1,236 @@
+"""Vectors only: an index, and scores over plain arrays."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import _convert, _core, _progress
+from ._types import DTYPES, METRICS, Dtype, Ids, Metric, Path, Progress, Vectors, Where
+from .results import Hits
+
+__all__ = ["Index", "cpu_features", "dot", "topk"]
+
+
+class Index:
+    """Vectors under ids, searched exactly or through an HNSW graph, whichever is the better path.
+
+    Args:
+        dim: components of a vector.
+        metric: "cosine", "ip" (raw inner product) or "l2". Scores are higher-is-better: for "l2" they are
+            the negative squared distance.
+        dtype: how vectors are stored: "f32", "f16" or "i8" (codes with a scale a vector).
+        M: links of a node of the graph; twice as many in its bottom layer.
+        ef_construction: width of the search that finds those links.
+        seed: of the graph's random levels. The same vectors in the same calls with the same seed give the
+            same graph and the same answers, whatever the number of threads.
+
+    It grows by itself. Searches run in parallel with each other; a change waits for them.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        metric: Metric = "cosine",
+        dtype: Dtype = "f32",
+        M: int = 16,
+        ef_construction: int = 200,
+        seed: int = 0,
+    ) -> None:
+        self._core = _core.Index(
+            _convert.integer("dim", dim, 1),
+            _convert.choice("metric", metric, METRICS),
+            _convert.choice("dtype", dtype, DTYPES),
+            _convert.integer("M", M, 0),
+            _convert.integer("ef_construction", ef_construction, 0),
+            _convert.seed(seed),
+        )
+
+    @classmethod
+    def _of(cls, core: _core.Index) -> Index:
+        index = cls.__new__(cls)
+        index._core = core
+        return index
+
+    def add(
+        self, vectors: Vectors, ids: Ids | None = None, num_threads: int = -1, progress: Progress = None
+    ) -> NDArray[Any]:
+        """Add vectors.
+
+        Args:
+            vectors: (n, dim) of any float type, finite.
+            ids: n ids of one kind, int or str, none of them there already; None for the next free integers.
+            num_threads: -1 for every core.
+            progress: True for a bar on standard error, or a function of (done, total).
+
+        Returns:
+            The (n,) ids.
+
+        Raises:
+            ValueError: a wrong shape, a NaN or infinity, an id that comes twice or is there already.
+            KeyboardInterrupt: on Ctrl-C; the index is then what it was.
+        """
+        given = None if ids is None else _convert.ids("ids", ids)
+        added = self._core.add(
+            _convert.matrix("vectors", vectors),
+            given,
+            _convert.threads(num_threads),
+            _progress.hook(progress, "adding vectors"),
+        )
+        return _convert.ids_out(added)
+
+    def search(
+        self,
+        queries: Vectors,
+        k: int = 10,
+        ef: int | None = None,
+        filter: Where | None = None,
+        exclude: Ids | None = None,
+        exact: bool = False,
+        num_threads: int = 1,
+    ) -> Hits:
+        """The k best vectors for each query.
+
+        Args:
+            queries: (dim,) or (q, dim) of any float type.
+            k: how many, at least 1. Where fewer are eligible, the rest is -1 (None for str ids) and NaN.
+            ef: width of the graph search, for recall against time; None for a width that follows k.
+            filter: a bool mask aligned with `ids`, or the ids that may be answered.
+            exclude: ids that may not; one that is not there is fine.
+            exact: score every eligible vector.
+            num_threads: over the queries; -1 for every core.
+        """
+        matrix, single = _convert.one_or_many("queries", queries)
+        found, scores, path = self._core.search(
+            matrix,
+            _convert.integer("k", k, 1),
+            None if ef is None else _convert.integer("ef", ef, 1),
+            _convert.mask_or_ids("filter", filter),
+            _convert.optional_ids("exclude", exclude),
+            bool(exact),
+            _convert.threads(num_threads),
+        )
+        return hits(found, scores, path, single)
+
+    def remove(self, ids: Ids) -> None:
+        """Remove vectors; KeyError, and nothing is removed, if one of the ids is not there."""
+        self._core.remove(_convert.ids("ids", ids, ordered=False))
+
+    def get(self, ids: Ids) -> NDArray[np.float32]:
+        """The (n, dim) vectors as they are stored: f32 exactly, f16 and i8 rounded."""
+        return self._core.get(_convert.ids("ids", ids))
+
+    @property
+    def ids(self) -> NDArray[Any]:
+        """The ids, in the order that a `filter` mask has."""
+        return _convert.ids_out(self._core.ids())
+
+    def __len__(self) -> int:
+        return len(self._core)
+
+    @property
+    def dim(self) -> int:
+        """Components of a vector."""
+        return self._core.dim
+
+    @property
+    def metric(self) -> Metric:
+        """How vectors are compared."""
+        return cast(Metric, self._core.metric)
+
+    @property
+    def dtype(self) -> Dtype:
+        """How vectors are stored."""
+        return cast(Dtype, self._core.dtype)
+
+    def stats(self) -> dict[str, Any]:
+        """Sizes: items, rows (with removed ones), bytes, links, layers, and the path of a plain search."""
+        return self._core.stats()
+
+    def save(self, path: Path, progress: Progress = None) -> None:
+        """Write to a file: complete or not at all, also when the machine stops half way."""
+        self._core.save(_convert.file_path("path", path), _progress.hook(progress, "saving"))
+
+    @classmethod
+    def load(cls, path: Path, mmap: bool = False) -> Index:
+        """Read from a file; FormatError if it is damaged or something else.
+
+        Args:
+            path: what `save` wrote.
+            mmap: leave vectors in the file and map it. The file must then stay as it is.
+        """
+        return cls._of(_core.Index.load(_convert.file_path("path", path), bool(mmap)))
+
+    def __repr__(self) -> str:
+        return f"<Index of {len(self):,} vectors, dim={self.dim}, metric={self.metric!r}, dtype={self.dtype!r}>"
+
+
+def hits(
+    found: NDArray[np.int64] | list[list[str | None]], scores: NDArray[np.float32], path: str, single: bool
+) -> Hits:
+    """The extension's answer as `Hits`."""
+    ids = _convert.id_table_out(found, scores.shape[1])
+    return Hits(ids[0], scores[0], path) if single else Hits(ids, scores, path)
+
+
+def dot(queries: Vectors, items: Vectors) -> NDArray[np.float32]:
+    """Inner products of every query with every item, as float32.
+
+    Args:
+        queries: (q, dim) or (dim,), floats or int8.
+        items: (n, dim): float32, float16 (scored without a copy) or other floats; int8 where queries are.
+
+    Returns:
+        (q, n), or (n,) for one query. The bits are the same on every instruction set.
+    """
+    items_array = _convert.array("items", items)
+    queries_array = _convert.array("queries", queries)
+    if items_array.ndim != 2:
+        raise _convert.invalid("items", "a matrix (n, dim)", f"an array of shape {items_array.shape}")
+    if (items_array.dtype == np.int8) != (queries_array.dtype == np.int8):
+        raise _convert.wrong_type(
+            "items", "int8 with int8, floats with floats", f"{queries_array.dtype} with {items_array.dtype}"
+        )
+    if items_array.dtype == np.int8:
+        if queries_array.ndim not in (1, 2):
+            raise _convert.invalid("queries", "(dim,) or (q, dim)", f"an array of shape {queries_array.shape}")
+        codes = np.ascontiguousarray(np.atleast_2d(queries_array))
+        out = _core.dot_i8(codes, np.ascontiguousarray(items_array))
+        return out[0] if queries_array.ndim == 1 else out
+    matrix, single = _convert.one_or_many("queries", queries_array)
+    if items_array.dtype == np.float16 and items_array.dtype.isnative:
+        out = _core.dot_f16(matrix, np.ascontiguousarray(items_array).view(np.uint16))
+    else:
+        out = _core.dot_f32(matrix, _convert.floats("items", items))
+    return out[0] if single else out
+
+
+def topk(queries: Vectors, items: Vectors, k: int, metric: Metric = "ip", num_threads: int = 1) -> Hits:
+    """Exact search over a plain array: the k best rows of `items` for each query.
+
+    Args:
+        queries: (q, dim) or (dim,) of any float type.
+        items: (n, dim) of any float type.
+        k: how many; where items are fewer, the rest is -1 and NaN.
+        metric: "ip", "cosine" or "l2".
+        num_threads: over the queries; -1 for every core.
+
+    Returns:
+        Hits whose ids are row numbers.
+    """
+    matrix, single = _convert.one_or_many("queries", queries)
+    ids, scores = _core.topk(
+        matrix,
+        _convert.matrix("items", items),
+        _convert.integer("k", k, 1),
+        _convert.choice("metric", metric, METRICS),
+        _convert.threads(num_threads),
+    )
+    return hits(ids, scores, "exact", single)
+
+
+def cpu_features() -> dict[str, Any]:
+    """What the kernels run on: "isa" is in use, "available" are those that this CPU has."""
+    return _core.cpu_features()

@@ -1,0 +1,202 @@
+"""The call: retrieve, filter, score, diversify, explore, explain; and its replay."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import _convert, _core
+from ._types import Ids, Moment, Signals, User, Vectors, Where
+from .candidates import Candidates
+from .catalog import Catalog
+from .policy import Policy
+from .results import Slate, SlateBatch
+
+__all__ = ["rank", "replay"]
+
+
+@overload
+def rank(
+    cat: Catalog | Candidates,
+    user: None,
+    policy: Policy,
+    k: int = ...,
+    *,
+    where: Where | None = ...,
+    exclude: Ids | None = ...,
+    signals: Signals | None = ...,
+    at: Moment | None = ...,
+    seed: int | None = ...,
+    request_id: str | None = ...,
+    num_threads: int = ...,
+) -> Slate: ...
+@overload
+def rank(
+    cat: Catalog | Candidates,
+    user: User,
+    policy: Policy,
+    k: int = ...,
+    *,
+    where: Where | None = ...,
+    exclude: Ids | Sequence[Ids] | None = ...,
+    signals: Signals | None = ...,
+    at: Moment | None = ...,
+    seed: int | None = ...,
+    request_id: str | Sequence[str] | None = ...,
+    num_threads: int = ...,
+) -> Any: ...
+def rank(
+    cat: Catalog | Candidates,
+    user: User,
+    policy: Policy,
+    k: int = 20,
+    *,
+    where: Where | None = None,
+    exclude: Ids | Sequence[Ids] | None = None,
+    signals: Signals | None = None,
+    at: Moment | None = None,
+    seed: int | None = None,
+    request_id: str | Sequence[str] | None = None,
+    num_threads: int = 1,
+) -> Slate | SlateBatch:
+    """Rank items for a user, or for many users at once.
+
+    Args:
+        cat: a `Catalog`, or `Candidates` of your own.
+        user: a (dim,) vector, for the space that the policy's similarity names or the only one there is;
+            {space: vector}; a (users, dim) batch or {space: (users, dim)}, which gives a `SlateBatch`; or
+            None for nobody: no personal input is used, and the reasons say so.
+        policy: what to do.
+        k: how many items, at least 1. Where fewer are eligible, the slate is shorter and has a
+            `short_reason`.
+        where: a bool mask aligned with `cat.ids`, or the ids that may be shown.
+        exclude: ids that may not, such as what the user has seen; one that is not there is fine. For a batch
+            a list with one list of ids a user.
+        signals: {name: numbers} for signals that the policy's `Blend` names: a number for each item in the
+            order of `cat.ids` (None for a missing one), or {id: number}. They come before attributes of the
+            same name.
+        at: the moment that decays are measured from: a datetime (without a zone: UTC), ISO 8601 text, or
+            seconds since the epoch. None for now; it is always recorded.
+        seed: of the random numbers, together with the request's id; None for a random one.
+        request_id: your name for the request; None for a random one. For a batch a list with one a user,
+            or one text, to which "-0", "-1", ... are appended.
+        num_threads: for a batch, over its users; -1 for every core. The slates do not depend on it.
+
+    Returns:
+        A `Slate`; for a batch a `SlateBatch`. The GIL is released meanwhile.
+
+    Raises:
+        ValueError, TypeError: an argument that is wrong, or that would be ignored, named with what was
+            expected and what came.
+        KeyError: an attribute or space of the policy, or an id of `where`, that is not there.
+    """
+    source = _source(cat)
+    if not isinstance(policy, Policy):
+        raise _convert.wrong_type("policy", "a Policy", _convert.kind_of(policy))
+    k = _convert.integer("k", k, 1)
+    allowed = _convert.mask_or_ids("where", where)
+    numbers = _convert.signals(signals)
+    at_us = time.time_ns() // 1000 if at is None else _convert.microseconds("at", at)
+    drawn = secrets.randbits(63) if seed is None else _convert.seed(seed)
+    threads = _convert.threads(num_threads)
+    vectors, count = _users(user)
+    if count is None:
+        if request_id is None:
+            request_id = uuid.uuid4().hex
+        if not isinstance(request_id, str):
+            raise _convert.wrong_type("request_id", "a str, or None", _convert.kind_of(request_id))
+        without = _convert.optional_ids("exclude", exclude)
+        return Slate(
+            _core.rank(
+                source, vectors, policy._handle, k, allowed, without, numbers, at_us, drawn, request_id
+            )
+        )
+    names = _request_ids(request_id, count)
+    lists = _exclusions(exclude, count)
+    slates = _core.rank_many(
+        source, vectors, count, policy._handle, k, allowed, lists, numbers, at_us, drawn, names, threads
+    )
+    return SlateBatch([Slate(slate) for slate in slates])
+
+
+def replay(record: Mapping[str, Any] | str, cat: Catalog | Candidates, user: User = None) -> Slate:
+    """The slate of a decision record, made again from the same data, bit for bit.
+
+    Args:
+        record: what `Slate.record` returned, or its JSON text.
+        cat: the catalog, or the candidates, that the slate was made from.
+        user: the user's vectors, where the record was written without them.
+
+    Raises:
+        ReplayError: the data has changed since, the record was altered, or the user is not the one.
+        FormatError: the record is damaged or of a later version.
+    """
+    if isinstance(record, Mapping):
+        record = json.dumps(dict(record), allow_nan=False)
+    elif not isinstance(record, str):
+        raise _convert.wrong_type("record", "a mapping or JSON text", _convert.kind_of(record))
+    vectors, count = _users(user)
+    if count is not None:
+        raise _convert.invalid("user", "the vectors of one user", f"a batch of {count}")
+    return Slate(_core.replay(record, _source(cat), vectors))
+
+
+def _source(cat: object) -> _core.Catalog | _core.Candidates:
+    if not isinstance(cat, Catalog | Candidates):
+        raise _convert.wrong_type("cat", "a Catalog or Candidates", _convert.kind_of(cat))
+    return cat._core
+
+
+def _users(user: User) -> tuple[dict[str, NDArray[np.float32]] | None, int | None]:
+    """Vectors by space, and how many users they are for; None for one user who is no batch."""
+    if user is None:
+        return None, None
+    # The core knows which space a bare vector, here under "", is for.
+    vectors = _convert.by_space("user", user, "")
+    shapes = {name: array.shape for name, array in vectors.items()}
+    dimensions = {array.ndim for array in vectors.values()}
+    if dimensions <= {1}:
+        return vectors, None
+    if dimensions != {2}:
+        shown = shapes if isinstance(user, Mapping) else shapes[""]
+        raise _convert.invalid("user", "(dim,) vectors, or (users, dim) batches", f"shape {shown}")
+    counts = {shape[0] for shape in shapes.values()}
+    if len(counts) != 1:
+        raise _convert.invalid("user", "as many rows in every space", f"shapes {shapes}")
+    return vectors, counts.pop()
+
+
+def _request_ids(request_id: str | Sequence[str] | None, count: int) -> list[str]:
+    if request_id is None:
+        request_id = uuid.uuid4().hex
+    if isinstance(request_id, str):
+        return [f"{request_id}-{i}" for i in range(count)]
+    if not isinstance(request_id, Iterable):
+        raise _convert.wrong_type("request_id", "a str, or one a user", _convert.kind_of(request_id))
+    names = list(request_id)
+    for name in names:
+        if not isinstance(name, str):
+            raise _convert.wrong_type("request_id", "a list of str", _convert.kind_of(name))
+    return names
+
+
+def _exclusions(
+    exclude: Ids | Sequence[Ids] | None, count: int
+) -> list[NDArray[np.int64] | list[str]] | None:
+    if exclude is None:
+        return None
+    expected = f"a list of {count} lists of ids, one a user"
+    if isinstance(exclude, str | Mapping) or not isinstance(exclude, Iterable):
+        raise _convert.wrong_type("exclude", expected, _convert.kind_of(exclude))
+    lists = list(exclude)
+    if len(lists) != count or any(isinstance(one, int | str | np.generic) for one in lists):
+        got = f"{len(lists)} ids" if lists and isinstance(lists[0], int | str | np.generic) else f"{len(lists)} lists"
+        raise _convert.invalid("exclude", expected, got)
+    return [_convert.ids(f"exclude[{i}]", one, ordered=False) for i, one in enumerate(lists)]
