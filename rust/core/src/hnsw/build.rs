@@ -18,6 +18,7 @@ use std::collections::HashMap;
 
 use perso_kernels::Rows;
 
+use super::search::Collect;
 use super::{build_metric, splitmix64, Graph, Scratch, NONE};
 use crate::error::{Error, Result};
 use crate::metric::Metric;
@@ -183,9 +184,12 @@ impl Graph {
             self.begin(scratch);
             let ef = self.params.ef_construction;
             let tie = HashedFor(row);
-            let near = self.search_layer(
-                store, query, metric, layer, ef, &starts, None, &tie, scratch,
-            );
+            let all = Collect {
+                want: ef,
+                eligible: None,
+            };
+            let near =
+                self.search_layer(store, query, metric, layer, ef, &starts, all, &tie, scratch);
             starts.clear();
             starts.extend(near.iter().map(|entry| entry.row));
             // New rows start with M links everywhere; the bottom layer fills up by back links.

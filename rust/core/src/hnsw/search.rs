@@ -8,6 +8,15 @@ use crate::metric::Metric;
 use crate::scored::{rank_order, ByRow, Scored, TieBreak, TopK};
 use crate::store::{Query, VectorStore};
 
+/// What a search returns.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Collect<'a> {
+    /// At most this many rows.
+    pub want: usize,
+    /// Only these rows; `None` for any.
+    pub eligible: Option<&'a RowSet>,
+}
+
 /// Memory of one search, kept between searches by each thread.
 #[derive(Debug, Default)]
 pub struct Scratch {
@@ -63,21 +72,24 @@ impl Scratch {
         Some(at)
     }
 
-    /// What the last search found, best first.
-    pub fn found(&self) -> impl Iterator<Item = Scored> + '_ {
+    fn found(&self) -> impl Iterator<Item = Scored> + '_ {
         self.pool.iter().map(|(entry, _)| *entry)
     }
 }
 
 impl Graph {
-    /// Searches the bottom layer with breadth `ef`; the pool of `scratch` holds what was found, by
-    /// coarse score. With `eligible`, ineligible rows are walked through and the eligible ones seen on
-    /// the way are collected in the returned list (at most `ef`, best first).
+    /// Searches the bottom layer with breadth `ef` and returns the best `want` of all rows scored on
+    /// the way, by coarse score. With `eligible`, ineligible rows are walked through and not returned.
+    ///
+    /// `want` may exceed `ef`: a pool of candidates for ranking needs many rows and not the last one
+    /// of them, and what a walk scores is several times what it follows.
+    #[allow(clippy::too_many_arguments)] // A search has this many inputs; a struct would be used once.
     pub fn search(
         &self,
         store: &VectorStore,
         query: &Query,
         ef: usize,
+        want: usize,
         eligible: Option<&RowSet>,
         entries: &[u32],
         scratch: &mut Scratch,
@@ -91,8 +103,9 @@ impl Graph {
         starts.push(self.descend(store, query, metric, 0, scratch));
         // A graph built under L2 says nothing about where large inner products begin.
         starts.extend_from_slice(entries);
+        let collect = Collect { want, eligible };
         self.search_layer(
-            store, query, metric, 0, ef, &starts, eligible, &ByRow, scratch,
+            store, query, metric, 0, ef, &starts, collect, &ByRow, scratch,
         )
     }
 
@@ -162,11 +175,13 @@ impl Graph {
         level: u8,
         ef: usize,
         starts: &[u32],
-        eligible: Option<&RowSet>,
+        collect: Collect<'_>,
         tie: &T,
         scratch: &mut Scratch,
     ) -> Vec<Scored> {
-        let mut collected = eligible.map(|set| (set, TopK::new(ef, &ByRow)));
+        // The pool itself is the answer unless it holds too few rows or ineligible ones.
+        let apart = collect.eligible.is_some() || collect.want > ef;
+        let mut collected = apart.then(|| TopK::new(collect.want, &ByRow));
         scratch.fresh.clear();
         for &row in starts {
             if scratch.visit(row) {
@@ -190,8 +205,9 @@ impl Graph {
                     score: scratch.scores[i],
                     row: scratch.fresh[i],
                 };
-                if let Some((set, top)) = &mut collected {
-                    if set.contains(entry.row) {
+                if let Some(top) = &mut collected {
+                    let welcome = entry.score >= top.threshold();
+                    if welcome && collect.eligible.is_none_or(|set| set.contains(entry.row)) {
                         top.push(entry);
                     }
                 }
@@ -221,7 +237,10 @@ impl Graph {
                 }
             }
         }
-        collected.map_or_else(|| scratch.found().collect(), |(_, top)| top.into_sorted())
+        collected.map_or_else(
+            || scratch.found().take(collect.want).collect(),
+            TopK::into_sorted,
+        )
     }
 
     /// Starts a search of the graph's size.

@@ -52,8 +52,8 @@ fn recall_beside_the_exact_scan() {
             let mut hits = 0;
             for query in queries.chunks_exact(dim) {
                 let query = store.query(query);
-                let near = graph.search(&store, &query, 100, None, &entries, &mut scratch);
-                let rows: Vec<u32> = near.iter().take(40).map(|e| e.row).collect();
+                let near = graph.search(&store, &query, 100, 40, None, &entries, &mut scratch);
+                let rows: Vec<u32> = near.iter().map(|e| e.row).collect();
                 let found = exact::fine_top_k(&store, &query, 10, &rows, &ByRow);
                 let truth = exact::scan(&store, &query, 10, None, &ByRow);
                 hits += found.iter().filter(|e| truth.contains(e)).count();

@@ -68,11 +68,7 @@ impl Eligibility {
     ///
     /// An id of `exclude` that is not there is fine (a seen item that was removed since); an
     /// id of the filter that is not there is [`Error::Missing`].
-    pub fn new(
-        ids: &IdMap,
-        filter: Where<'_>,
-        exclude: Option<&Ids>,
-    ) -> Result<Eligibility> {
+    pub fn new(ids: &IdMap, filter: Where<'_>, exclude: Option<&Ids>) -> Result<Eligibility> {
         let live_count = ids.len();
         let mut rows = match filter {
             Where::All => ids.live().clone(),
