@@ -735,13 +735,13 @@ fn the_auditor_finds_what_is_wrong() {
         |w| w.spec.genre_cap = Some(1),
         |w| w.spec.epsilon = Some(0.4),
         |w| w.spec.normalize[1] = "minmax",
-        |w| w.excluded.push(w.items[7].id),
+        |w| w.masked = (0..40).map(|i| i % 9 > 0).collect(),
         |w| w.at += HOUR,
         |w| w.spec.candidates = Some(21),
     ] {
         let mut other = world.clone();
         edit(&mut other);
-        assert!(audit(&other, &slate).is_err());
+        assert!(audit(&other, &slate).is_err(), "{:?}", other.spec);
     }
 }
 
