@@ -22,6 +22,25 @@ def stream(table: object, columns: list[str] | None) -> object:
     return _read(_convert.file_path("table", table), columns)
 
 
+def dims(path: str, columns: list[str]) -> dict[str, int]:
+    """The length of the lists in some columns of a file, by its first row."""
+    reader: Any = stream(path, columns)
+    if not hasattr(reader, "read_next_batch"):
+        reader = reader.to_reader()
+    found: dict[str, int] = {}
+    for batch in reader:
+        for column in columns if batch.num_rows else ():
+            first = batch.column(batch.schema.get_field_index(column))[0].as_py()
+            if not isinstance(first, list) or not first:
+                raise _convert.invalid(
+                    "table", f"lists of floats in column {column!r}", _convert.kind_of(first)
+                )
+            found[column] = len(first)
+        if found:
+            return found
+    raise _convert.invalid("table", "at least one row", f"{path} without any")
+
+
 def _read(path: str, columns: list[str] | None) -> object:
     with open(path, "rb") as file:
         magic = file.read(6)
@@ -29,14 +48,18 @@ def _read(path: str, columns: list[str] | None) -> object:
         import pyarrow as pa
         import pyarrow.parquet as pq
     except ImportError:
-        raise ImportError("reading Parquet and Arrow files needs pyarrow:  pip install 'perso_core[arrow]'") from None
+        raise ImportError(
+            "reading Parquet and Arrow files needs pyarrow:  pip install 'perso_core[arrow]'"
+        ) from None
     try:
         if magic.startswith(_PARQUET):
             file = pq.ParquetFile(path)
             schema = file.schema_arrow
             _check(path, schema, columns)
             # In the file's order, which is the one that batches come in.
-            kept = schema if columns is None else pa.schema([field for field in schema if field.name in columns])
+            kept = (
+                schema if columns is None else pa.schema([field for field in schema if field.name in columns])
+            )
             return pa.RecordBatchReader.from_batches(kept, file.iter_batches(columns=kept.names))
         if magic.startswith(_ARROW):
             whole: Any = pa.ipc.open_file(pa.memory_map(path)).read_all()

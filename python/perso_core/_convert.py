@@ -69,7 +69,7 @@ def real(argument: str, value: object) -> float:
     """A finite number; a bool is none."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.number):
         raise wrong_type(argument, "a number", kind_of(value))
-    number = float(value)  # type: ignore[arg-type]
+    number = float(value)
     if not np.isfinite(number):
         raise invalid(argument, "a finite number", number)
     return number
@@ -115,7 +115,9 @@ def array(argument: str, value: object) -> NDArray[Any]:
     try:
         return np.asarray(value)
     except (ValueError, TypeError) as error:
-        raise wrong_type(argument, "a rectangular array of floats", f"{type(value).__name__} ({error})") from None
+        raise wrong_type(
+            argument, "a rectangular array of floats", f"{type(value).__name__} ({error})"
+        ) from None
 
 
 def floats(argument: str, value: object) -> NDArray[np.float32]:
@@ -275,7 +277,9 @@ def microseconds(argument: str, value: object) -> int:
     if isinstance(value, str):
         try:
             # Python 3.10 reads no "Z".
-            return microseconds(argument, datetime.fromisoformat(value[:-1] + "+00:00" if value[-1:] in "Zz" else value))
+            return microseconds(
+                argument, datetime.fromisoformat(value[:-1] + "+00:00" if value[-1:] in "Zz" else value)
+            )
         except ValueError:
             raise invalid(argument, "a moment as ISO 8601, like 2026-11-23T12:00:00Z", repr(value)) from None
     if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.number):

@@ -14,8 +14,9 @@ _WIDTH = 30
 class Bar:
     """A bar that a terminal redraws in place. Where nobody watches, it prints a line when it is done."""
 
-    def __init__(self, label: str) -> None:
+    def __init__(self, label: str, unit: str = "") -> None:
         self._label = label
+        self._unit = unit and " " + unit
         self._drawn = ""
         self._live = sys.stderr is not None and sys.stderr.isatty()
         self._ended = False
@@ -26,7 +27,7 @@ class Bar:
             return
         share = min(done / total, 1.0)
         full = int(share * _WIDTH)
-        line = f"{self._label} [{'#' * full}{'.' * (_WIDTH - full)}] {share:4.0%} of {total:,}"
+        line = f"{self._label} [{'#' * full}{'.' * (_WIDTH - full)}] {share:4.0%} of {total:,}{self._unit}"
         self._ended = done >= total
         if self._live:
             if line != self._drawn or self._ended:
@@ -34,13 +35,15 @@ class Bar:
                 sys.stderr.flush()
                 self._drawn = line
         elif self._ended:
-            sys.stderr.write(f"{self._label}: {total:,} done\n")
+            sys.stderr.write(f"{self._label}: {total:,}{self._unit} done\n")
 
 
-def hook(progress: Progress, label: str) -> Callable[[int, int], object] | None:
+def hook(progress: Progress, label: str, unit: str = "") -> Callable[[int, int], object] | None:
     """The function to call, if any."""
     if progress is None or callable(progress):
         return progress
     if progress is True:
-        return Bar(label)
-    raise _convert.wrong_type("progress", "None, True or a function of (done, total)", _convert.kind_of(progress))
+        return Bar(label, unit)
+    raise _convert.wrong_type(
+        "progress", "None, True or a function of (done, total)", _convert.kind_of(progress)
+    )

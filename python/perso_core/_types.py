@@ -35,16 +35,16 @@ class ArrowStream(Protocol):
     def __arrow_c_stream__(self, requested_schema: object | None = ...) -> object: ...
 
 
-Vectors: TypeAlias = Union[ArrayLike, SupportsDLPack]
+Vectors: TypeAlias = ArrayLike | SupportsDLPack
 """One or two dimensions of floats: an array, nested sequences, or a DLPack tensor."""
 
-Id: TypeAlias = Union[int, str]
-Ids: TypeAlias = Union[Sequence[int], Sequence[str], Iterable[int], Iterable[str], NDArray[Any]]
+Id: TypeAlias = int | str
+Ids: TypeAlias = Sequence[int] | Sequence[str] | Iterable[int] | Iterable[str] | NDArray[Any]
 """Integers within int64, or text; one kind in a catalog."""
 
-Moment: TypeAlias = Union[datetime, date, np.datetime64, str, float]
-Progress: TypeAlias = Union[Callable[[int, int], object], Literal[True], None]
+Moment: TypeAlias = datetime | date | np.datetime64 | str | float
+Progress: TypeAlias = Callable[[int, int], object] | Literal[True] | None
 
-User: TypeAlias = Union[Vectors, Mapping[str, Vectors], None]
-Signals: TypeAlias = Mapping[str, Union[Mapping[Any, float], Sequence["float | None"], NDArray[Any]]]
-Where: TypeAlias = Union[Ids, Sequence[bool], NDArray[np.bool_]]
+User: TypeAlias = Vectors | Mapping[str, Vectors] | None
+Signals: TypeAlias = Mapping[str, Mapping[Any, float] | Sequence["float | None"] | NDArray[Any]]
+Where: TypeAlias = Ids | Sequence[bool] | NDArray[np.bool_]

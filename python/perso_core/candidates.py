@@ -18,7 +18,8 @@ class Candidates:
 
     Args:
         ids: n ids of one kind, int or str, each once.
-        vectors: (n, dim), or {space: (n, dim)}; None where `scores` stand for them and nothing is diversified.
+        vectors: (n, dim), or {space: (n, dim)}; None where `scores` stand for them and nothing is
+            diversified.
         scores: n finite numbers, higher is better. Where they are given they are the similarity, and `rank`
             takes no user.
         attributes: {name: n values}, as for `Catalog.upsert`.
@@ -38,7 +39,9 @@ class Candidates:
         for name, array in arrays.items():
             _convert.matrix(f"vectors[{name!r}]", array)
         if isinstance(metric, Mapping):
-            metrics = {name: _convert.choice(f"metric[{name!r}]", one, METRICS) for name, one in metric.items()}
+            metrics = {
+                name: _convert.choice(f"metric[{name!r}]", one, METRICS) for name, one in metric.items()
+            }
             if metrics.keys() != arrays.keys():
                 raise _convert.invalid("metric", f"the spaces {sorted(arrays)}", sorted(metrics))
         else:

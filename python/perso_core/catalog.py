@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, TypeAlias, Union, cast
+from typing import Any, TypeAlias, cast
 
 from numpy.typing import NDArray
 
@@ -42,8 +42,8 @@ class Space:
         _convert.choice("dtype", self.dtype, DTYPES)
 
 
-_ArrowSpaces: TypeAlias = Mapping[str, Union[str, tuple[str, Space]]]
-_Attributes: TypeAlias = Mapping[str, Union[Sequence[Any], NDArray[Any]]]
+_ArrowSpaces: TypeAlias = Mapping[str, str | tuple[str, Space]]
+_Attributes: TypeAlias = Mapping[str, Sequence[Any] | NDArray[Any]]
 
 
 class Catalog:
@@ -63,12 +63,10 @@ class Catalog:
     <Catalog of 2 items, spaces content(2, cosine, f32), attributes genre: str, generation 1>
     """
 
-    _core: _core.Catalog
-
     def __init__(self, spaces: Mapping[str, Space], seed: int = 0) -> None:
         if not isinstance(spaces, Mapping):
             raise _convert.wrong_type("spaces", "a mapping of names to Space", _convert.kind_of(spaces))
-        described = []
+        described: list[tuple[str, int, str, str, int, int]] = []
         for name, space in spaces.items():
             if not isinstance(space, Space):
                 raise _convert.wrong_type(f"spaces[{name!r}]", "a Space", _convert.kind_of(space))
@@ -109,7 +107,7 @@ class Catalog:
         """
         if not isinstance(spaces, Mapping) or not spaces:
             raise _convert.wrong_type("spaces", "{space: column}, at least one", _convert.kind_of(spaces))
-        described = []
+        described: list[tuple[str, str, int | None, str, str, int, int]] = []
         for name, source in spaces.items():
             _convert.text("spaces", name)
             column, space = source if isinstance(source, tuple) and len(source) == 2 else (source, None)
@@ -286,12 +284,12 @@ class Catalog:
         return id in self._core
 
     def stats(self) -> dict[str, Any]:
-        """Sizes: items, rows (with replaced and removed ones), bytes, and for each space its graph's shape."""
+        """Sizes: items, rows (with replaced and removed ones), bytes, and each space's graph."""
         return self._core.stats()
 
     def save(self, path: Path, progress: Progress = None) -> None:
         """Write to a file: complete or not at all, also when the machine stops half way."""
-        self._core.save(_convert.file_path("path", path), _progress.hook(progress, "saving"))
+        self._core.save(_convert.file_path("path", path), _progress.hook(progress, "saving", "bytes"))
 
     @classmethod
     def open(cls, path: Path, mmap: bool = False, progress: Progress = None) -> Catalog:

@@ -151,7 +151,7 @@ class Index:
 
     def save(self, path: Path, progress: Progress = None) -> None:
         """Write to a file: complete or not at all, also when the machine stops half way."""
-        self._core.save(_convert.file_path("path", path), _progress.hook(progress, "saving"))
+        self._core.save(_convert.file_path("path", path), _progress.hook(progress, "saving", "bytes"))
 
     @classmethod
     def load(cls, path: Path, mmap: bool = False) -> Index:
@@ -164,7 +164,9 @@ class Index:
         return cls._of(_core.Index.load(_convert.file_path("path", path), bool(mmap)))
 
     def __repr__(self) -> str:
-        return f"<Index of {len(self):,} vectors, dim={self.dim}, metric={self.metric!r}, dtype={self.dtype!r}>"
+        return (
+            f"<Index of {len(self):,} vectors, dim={self.dim}, metric={self.metric!r}, dtype={self.dtype!r}>"
+        )
 
 
 def hits(
@@ -195,7 +197,9 @@ def dot(queries: Vectors, items: Vectors) -> NDArray[np.float32]:
         )
     if items_array.dtype == np.int8:
         if queries_array.ndim not in (1, 2):
-            raise _convert.invalid("queries", "(dim,) or (q, dim)", f"an array of shape {queries_array.shape}")
+            raise _convert.invalid(
+                "queries", "(dim,) or (q, dim)", f"an array of shape {queries_array.shape}"
+            )
         codes = np.ascontiguousarray(np.atleast_2d(queries_array))
         out = _core.dot_i8(codes, np.ascontiguousarray(items_array))
         return out[0] if queries_array.ndim == 1 else out

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from types import MappingProxyType
-from typing import Any, TypeAlias, TypeVar, Union, cast
+from typing import Any, TypeAlias, TypeVar, cast
 
 from . import _convert, _core
 from ._types import NORMALIZERS, Normalize
@@ -58,7 +58,9 @@ class _Part:
         except KeyError as missing:
             raise _convert.invalid(what, f"the key {missing}", f"the keys {sorted(document)}") from None
         if part._document().keys() != document.keys():
-            raise _convert.invalid(what, f"the keys {sorted(part._document())}", f"the keys {sorted(document)}")
+            raise _convert.invalid(
+                what, f"the keys {sorted(part._document())}", f"the keys {sorted(document)}"
+            )
         return part
 
 
@@ -124,7 +126,9 @@ class Decay(_Part):
 
     def __post_init__(self) -> None:
         _convert.text("attribute", self.attribute)
-        _set(self, weight=_convert.real("weight", self.weight), half_life=_in_words(_half_life(self.half_life)))
+        _set(
+            self, weight=_convert.real("weight", self.weight), half_life=_in_words(_half_life(self.half_life))
+        )
         if self.normalize is not None:
             _normalize("normalize", self.normalize)
 
@@ -145,7 +149,9 @@ class Decay(_Part):
     @classmethod
     def _from_document(cls, document: dict[str, Any]) -> Decay:
         _expect_kind(document, "decay")
-        half_life = timedelta(microseconds=_convert.integer("half_life_us", document["half_life_us"], 1, _MOST))
+        half_life = timedelta(
+            microseconds=_convert.integer("half_life_us", document["half_life_us"], 1, _MOST)
+        )
         return cls(document["attribute"], half_life, document["weight"], document["normalize"])
 
 
@@ -178,8 +184,8 @@ def _in_words(count: int) -> str:
     return f"{whole}.{rest:06d}".rstrip("0").rstrip(".") + "s"
 
 
-_AnySignal: TypeAlias = Union[Signal, Decay]
-_Similarity: TypeAlias = Union[float, Signal, Mapping[str, Union[float, Signal]], None]
+_AnySignal: TypeAlias = Signal | Decay
+_Similarity: TypeAlias = float | Signal | Mapping[str, float | Signal] | None
 
 
 class Blend(_Part):
@@ -199,17 +205,20 @@ class Blend(_Part):
     several, then the keywords in the order they are written in.
 
     >>> import perso_core as pc
-    >>> pc.Blend(similarity=1, popularity=0.2, freshness=pc.Decay("published_at", half_life="72h", weight=0.3))
+    >>> pc.Blend(1, popularity=0.2, freshness=pc.Decay("published_at", half_life="72h", weight=0.3))
     Blend(similarity=1.0, popularity=0.2, freshness=Decay('published_at', half_life='3d', weight=0.3))
     """
 
-    __slots__ = ("_similarity", "_signals")
+    __slots__ = ("_signals", "_similarity")
 
     _similarity: Signal | Mapping[str, Signal] | None
     _signals: Mapping[str, _AnySignal]
 
     def __init__(
-        self, similarity: _Similarity = 1.0, normalize: Normalize = "minmax", **signals: float | Signal | Decay
+        self,
+        similarity: _Similarity = 1.0,
+        normalize: Normalize = "minmax",
+        **signals: float | Signal | Decay,
     ) -> None:
         default = _normalize("normalize", normalize)
         kept: Signal | Mapping[str, Signal] | None
@@ -227,7 +236,9 @@ class Blend(_Part):
         named: dict[str, _AnySignal] = {}
         for name, value in signals.items():
             if isinstance(value, Decay):
-                named[name] = Decay(value.attribute, value.half_life, value.weight, value.normalize or default)
+                named[name] = Decay(
+                    value.attribute, value.half_life, value.weight, value.normalize or default
+                )
             else:
                 named[name] = _weighted(name, value, default)
         if kept is None and not named:
@@ -292,7 +303,9 @@ class Blend(_Part):
         # Names and order are part of a policy's hash, so what a Blend would write otherwise it cannot be.
         if blend._document()["signals"] != document["signals"]:
             raise _convert.invalid(
-                "signals", "similarities first, with the names and keys that a Blend gives them", document["signals"]
+                "signals",
+                "similarities first, with the names and keys that a Blend gives them",
+                document["signals"],
             )
         return blend
 
@@ -332,7 +345,9 @@ def _weighted(argument: str, value: object, default: Normalize) -> Signal:
     if isinstance(value, Signal):
         return Signal(value.weight, value.normalize or default)
     if isinstance(value, bool) or not hasattr(value, "__float__"):
-        kinds = "a number or a Signal" if argument.startswith("similarity") else "a number, a Signal or a Decay"
+        kinds = (
+            "a number or a Signal" if argument.startswith("similarity") else "a number, a Signal or a Decay"
+        )
         raise _convert.wrong_type(argument, kinds, _convert.kind_of(value))
     return Signal(_convert.real(argument, value), default)
 

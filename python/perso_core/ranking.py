@@ -7,13 +7,13 @@ import secrets
 import time
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal, overload
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from . import _convert, _core
-from ._types import Ids, Moment, Signals, User, Vectors, Where
+from ._types import Ids, Moment, Signals, User, Where
 from .candidates import Candidates
 from .catalog import Catalog
 from .policy import Policy
@@ -197,6 +197,10 @@ def _exclusions(
         raise _convert.wrong_type("exclude", expected, _convert.kind_of(exclude))
     lists = list(exclude)
     if len(lists) != count or any(isinstance(one, int | str | np.generic) for one in lists):
-        got = f"{len(lists)} ids" if lists and isinstance(lists[0], int | str | np.generic) else f"{len(lists)} lists"
+        got = (
+            f"{len(lists)} ids"
+            if lists and isinstance(lists[0], int | str | np.generic)
+            else f"{len(lists)} lists"
+        )
         raise _convert.invalid("exclude", expected, got)
     return [_convert.ids(f"exclude[{i}]", one, ordered=False) for i, one in enumerate(lists)]

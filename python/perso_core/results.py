@@ -242,7 +242,9 @@ class Slate:
     __hash__ = None  # type: ignore[assignment] # It holds arrays.
 
     def __repr__(self) -> str:
-        head = f"Slate {self.request_id!r}: {len(self)} of k={self.k}, pool {self.pool_size}, path={self.path}"
+        head = (
+            f"Slate {self.request_id!r}: {len(self)} of k={self.k}, pool {self.pool_size}, path={self.path}"
+        )
         if self.short_reason is not None:
             head += f"\n  short: {self.short_reason}"
         rows = [
@@ -335,7 +337,9 @@ def _table(head: str, names: list[str], rows: list[list[str]], total: int) -> st
     widths = [max(len(line[i]) for line in lines) for i in range(len(names))]
     out = [head]
     for line in lines if rows else []:
-        out.append("  " + "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+        out.append(
+            "  " + "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        )
     if total > len(rows):
         out.append(f"  ... {total - len(rows)} more")
     return "\n".join(out)
