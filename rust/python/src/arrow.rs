@@ -117,7 +117,13 @@ fn empty_ids(kind: &DataType, name: &str) -> Result<Ids> {
 }
 
 fn read_ids(column: &ArrayRef, name: &str, ids: &mut Ids) -> Result<()> {
-    let null = || Error::invalid("id", "a column without nulls", format!("a null in {name:?}"));
+    let null = || {
+        Error::invalid(
+            "id",
+            "a column without nulls",
+            format!("a null in {name:?}"),
+        )
+    };
     match ids {
         Ids::Int(ids) => {
             for number in integers("id", column)? {
@@ -137,7 +143,11 @@ fn read_ids(column: &ArrayRef, name: &str, ids: &mut Ids) -> Result<()> {
 fn integers(argument: &str, column: &dyn Array) -> Result<Vec<Option<i64>>> {
     macro_rules! widen {
         ($kind:ty) => {
-            Ok(column.as_primitive::<$kind>().iter().map(|v| v.map(i64::from)).collect())
+            Ok(column
+                .as_primitive::<$kind>()
+                .iter()
+                .map(|v| v.map(i64::from))
+                .collect())
         };
     }
     match column.data_type() {
@@ -195,7 +205,11 @@ fn instants(column: &dyn Array) -> Result<Vec<Option<i64>>> {
     };
     macro_rules! values {
         ($kind:ty) => {
-            column.as_primitive::<$kind>().iter().map(|v| v.map(i64::from)).collect::<Vec<_>>()
+            column
+                .as_primitive::<$kind>()
+                .iter()
+                .map(|v| v.map(i64::from))
+                .collect::<Vec<_>>()
         };
     }
     match column.data_type() {
@@ -216,9 +230,21 @@ fn instants(column: &dyn Array) -> Result<Vec<Option<i64>>> {
 /// Every text type, dictionaries included.
 fn texts(column: &dyn Array) -> Vec<Option<Box<str>>> {
     match column.data_type() {
-        DataType::Utf8 => column.as_string::<i32>().iter().map(|v| v.map(Box::from)).collect(),
-        DataType::LargeUtf8 => column.as_string::<i64>().iter().map(|v| v.map(Box::from)).collect(),
-        DataType::Utf8View => column.as_string_view().iter().map(|v| v.map(Box::from)).collect(),
+        DataType::Utf8 => column
+            .as_string::<i32>()
+            .iter()
+            .map(|v| v.map(Box::from))
+            .collect(),
+        DataType::LargeUtf8 => column
+            .as_string::<i64>()
+            .iter()
+            .map(|v| v.map(Box::from))
+            .collect(),
+        DataType::Utf8View => column
+            .as_string_view()
+            .iter()
+            .map(|v| v.map(Box::from))
+            .collect(),
         _ => {
             let dictionary = column.as_any_dictionary();
             let entries = texts(dictionary.values().as_ref());
@@ -228,7 +254,12 @@ fn texts(column: &dyn Array) -> Vec<Option<Box<str>>> {
             let keys = dictionary.normalized_keys();
             keys.iter()
                 .enumerate()
-                .map(|(row, key)| column.is_valid(row).then(|| entries[*key].clone()).flatten())
+                .map(|(row, key)| {
+                    column
+                        .is_valid(row)
+                        .then(|| entries[*key].clone())
+                        .flatten()
+                })
                 .collect()
         }
     }
@@ -278,7 +309,12 @@ fn read_vectors(
                 numbers.extend_from_slice(values.as_primitive::<Float32Type>().values());
             }
             // A double beyond f32 becomes infinite here and is refused with its row by the store.
-            _ => numbers.extend(floats(values.as_ref()).into_iter().flatten().map(|v| v as f32)),
+            _ => numbers.extend(
+                floats(values.as_ref())
+                    .into_iter()
+                    .flatten()
+                    .map(|v| v as f32),
+            ),
         }
     }
     Ok(())

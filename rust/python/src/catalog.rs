@@ -337,6 +337,7 @@ impl Catalog {
         progress::run(py, progress, |hook| {
             self.core.read().map_err(lost)?.save(&path, hook)
         })
+        .map_err(|failure| failure.about(&path))
     }
 
     #[staticmethod]
@@ -346,7 +347,9 @@ impl Catalog {
         mmap: bool,
         progress: Option<Py<PyAny>>,
     ) -> Outcome<Self> {
-        progress::run(py, progress, |_| Core::open(&path, mmap)).map(Catalog::wrap)
+        progress::run(py, progress, |_| Core::open(&path, mmap))
+            .map(Catalog::wrap)
+            .map_err(|failure| failure.about(&path))
     }
 }
 

@@ -1,8 +1,10 @@
 //! The one mapping from the core's errors to Python exceptions.
 
+use std::path::Path;
+
 use perso_core::error::Error;
 use pyo3::create_exception;
-use pyo3::exceptions::{PyKeyError, PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyKeyError, PyOSError, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 
 create_exception!(
@@ -23,6 +25,28 @@ create_exception!(
 pub enum Failure {
     Core(Error),
     Python(PyErr),
+}
+
+impl Failure {
+    /// Gives an operating system error the file name that Python's own errors carry. `OSError` with an
+    /// errno turns itself into FileNotFoundError, PermissionError, …
+    pub fn about(self, path: &Path) -> Failure {
+        match self {
+            Failure::Core(Error::Io(error)) => match error.raw_os_error() {
+                Some(errno) => {
+                    let text = error.to_string();
+                    let text = text
+                        .split(" (os error")
+                        .next()
+                        .unwrap_or_default()
+                        .to_owned();
+                    Failure::Python(PyOSError::new_err((errno, text, path.to_path_buf())))
+                }
+                None => Failure::Core(Error::Io(error)),
+            },
+            other => other,
+        }
+    }
 }
 
 /// Result of a binding function.
@@ -52,7 +76,6 @@ impl From<Failure> for PyErr {
                     Error::Missing { .. } => PyKeyError::new_err(message),
                     Error::Format(_) => FormatError::new_err(message),
                     Error::Replay(_) => ReplayError::new_err(message),
-                    // An io::Error with an errno becomes FileNotFoundError, PermissionError, …
                     Error::Io(error) => error.into(),
                     Error::Interrupted => PyRuntimeError::new_err(message),
                 }

@@ -180,10 +180,13 @@ impl Index {
         progress::run(py, progress, |hook| {
             self.core.read().map_err(lost)?.save(&path, hook)
         })
+        .map_err(|failure| failure.about(&path))
     }
 
     #[staticmethod]
     fn load(py: Python<'_>, path: PathBuf, mmap: bool) -> Outcome<Self> {
-        progress::run(py, None, |_| Core::load(&path, mmap)).map(Index::wrap)
+        progress::run(py, None, |_| Core::load(&path, mmap))
+            .map(Index::wrap)
+            .map_err(|failure| failure.about(&path))
     }
 }

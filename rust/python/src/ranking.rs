@@ -220,8 +220,7 @@ pub fn rank_many(
                 if let Some(user) = &mut user {
                     name_bare_vector(source, policy, user)?;
                 }
-                let eligible =
-                    eligibility(source, filter.as_ref(), exclude[i].as_ref())?;
+                let eligible = eligibility(source, filter.as_ref(), exclude[i].as_ref())?;
                 requests.push(Request {
                     user,
                     k,
