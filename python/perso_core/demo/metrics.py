@@ -1,0 +1,119 @@
+"""What a policy is worth: accuracy on the held-out ratings, variety within a slate, reach over the catalog.
+
+Accuracy comes from ir-measures. recall@k counts every held-out film; in nDCG@k the gain of a film is the
+number of stars its user gave it, so a slate of liked films beats a slate of merely seen ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .data import Films, Ratings
+
+K = 20
+Ids = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Quality:
+    """Means over all users; `recall_of` and `ndcg_of` keep the value per user, in the order of the users."""
+
+    recall: float
+    ndcg: float
+    diversity: float
+    genre_diversity: float
+    coverage: float
+    length: float
+    recall_of: NDArray[np.float64]
+    ndcg_of: NDArray[np.float64]
+
+
+class Judge:
+    """Scores slates against the held-out ratings; made once, used for every policy."""
+
+    def __init__(self, users: Ids, held_out: Ratings, films: Films, content: NDArray[np.float32], k: int = K) -> None:
+        import ir_measures
+        from ir_measures import R, nDCG
+
+        self._users = users
+        self._films = films
+        self._content = content.astype(np.float64)
+        self._genres = [frozenset(genres) for genres in films.genres]
+        self._k = k
+        self._recall, self._ndcg = R @ k, nDCG @ k
+        truth = [
+            ir_measures.Qrel(str(user), str(item), int(stars))
+            for user, item, stars in zip(held_out.users, held_out.items, held_out.stars, strict=True)
+        ]
+        self._evaluator = ir_measures.evaluator([self._recall, self._ndcg], truth)
+
+    def quality(self, slates: Sequence[Ids]) -> Quality:
+        """`slates[i]` is what the i-th user was shown, best first, at most `k` films."""
+        if len(slates) != len(self._users):
+            raise ValueError(f"slates: expected one per user, {len(self._users)}, got {len(slates)}")
+        recall, ndcg = self._accuracy(slates)
+        rows = [self._films.rows(slate) for slate in slates]
+        shown = np.unique(np.concatenate(rows)) if rows else np.empty(0)
+        return Quality(
+            recall=float(recall.mean()),
+            ndcg=float(ndcg.mean()),
+            diversity=_mean([distance(self._content[row]) for row in rows]),
+            genre_diversity=_mean([genre_distance([self._genres[i] for i in row]) for row in rows]),
+            coverage=len(shown) / len(self._films),
+            length=float(np.mean([len(slate) for slate in slates])),
+            recall_of=recall,
+            ndcg_of=ndcg,
+        )
+
+    def _accuracy(self, slates: Sequence[Ids]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        import ir_measures
+
+        # The evaluator sorts by score, and after diversity or exploration the order of a slate is not the
+        # order of its scores: the position is what the user saw, so the position is the score.
+        run = [
+            ir_measures.ScoredDoc(str(user), str(item), float(self._k - place))
+            for user, slate in zip(self._users, slates, strict=True)
+            for place, item in enumerate(slate)
+        ]
+        place_of = {str(user): i for i, user in enumerate(self._users)}
+        values = {self._recall: np.zeros(len(self._users)), self._ndcg: np.zeros(len(self._users))}
+        for metric in self._evaluator.iter_calc(run):
+            values[metric.measure][place_of[metric.query_id]] = metric.value
+        return values[self._recall], values[self._ndcg]
+
+
+def distance(vectors: NDArray[np.float64]) -> float:
+    """Mean of 1 - cosine over all pairs of unit vectors; 0 for fewer than two."""
+    n = len(vectors)
+    if n < 2:
+        return 0.0
+    # The sum over pairs follows from the length of the sum of the vectors; no n x n matrix is needed.
+    total = vectors.sum(axis=0)
+    pairs = (total @ total - np.einsum("ij,ij->", vectors, vectors)) / (n * (n - 1))
+    return float(1.0 - pairs)
+
+
+def genre_distance(genres: Sequence[frozenset[str]]) -> float:
+    """Mean Jaccard distance over all pairs of genre sets; 0 for fewer than two."""
+    pairs = [
+        1.0 - len(a & b) / len(a | b) if a | b else 0.0
+        for i, a in enumerate(genres)
+        for b in genres[i + 1 :]
+    ]
+    return _mean(pairs)
+
+
+def paired_difference(first: NDArray[np.float64], second: NDArray[np.float64]) -> tuple[float, float, float]:
+    """Mean of `first - second` over users, and its 95 % interval (normal approximation)."""
+    difference = first - second
+    mean = float(difference.mean())
+    margin = 1.96 * float(difference.std(ddof=1)) / len(difference) ** 0.5
+    return mean, mean - margin, mean + margin
+
+
+def _mean(values: Sequence[float]) -> float:
+    return float(np.mean(values)) if len(values) else 0.0
