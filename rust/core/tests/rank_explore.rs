@@ -263,7 +263,7 @@ fn frequencies_are_the_stated_propensities() {
     accept(&second);
 
     // After an item of the capped genre, none of the others can follow.
-    for ((prefix, id), _) in &stated {
+    for (prefix, id) in stated.keys() {
         if let (Some(Id::Int(a)), Id::Int(b)) = (prefix, id) {
             assert!(a != b && !(*a < 6 && *b < 6));
         }

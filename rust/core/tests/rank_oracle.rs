@@ -170,8 +170,9 @@ impl World {
                 .iter()
                 .map(|(x, y)| (x - y).powi(2))
                 .sum();
-            out.push((0, Some(cf)));
-            out.push((1, Some(-l2)));
+            // Sums of products with zero may be negative zeros, which sort below zero.
+            out.push((0, Some(cf + 0.0)));
+            out.push((1, Some(0.0 - l2)));
         }
         out.push((2, item.popularity));
         out.push((
@@ -221,7 +222,7 @@ impl World {
                 .iter()
                 .zip(&terms)
                 // Scores that differ by rounding alone count as equal.
-                .map(|(&i, terms)| (i, (terms.iter().sum::<f64>() * 1e9).round()))
+                .map(|(&i, terms)| (i, (terms.iter().sum::<f64>() * 1e9).round() + 0.0))
                 .collect();
             return by(&|i| score[&i]).into_iter().take(want).collect();
         }
