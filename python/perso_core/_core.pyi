@@ -6,6 +6,26 @@ from typing import Any, Final, final
 import numpy as np
 from numpy.typing import NDArray
 
+__all__ = [
+    "Candidates",
+    "Catalog",
+    "FormatError",
+    "Index",
+    "Policy",
+    "ReplayError",
+    "Slate",
+    "__version__",
+    "cpu_features",
+    "debug_build",
+    "dot_f16",
+    "dot_f32",
+    "dot_i8",
+    "rank",
+    "rank_many",
+    "replay",
+    "topk",
+]
+
 __version__: Final[str]
 debug_build: Final[bool]
 
@@ -31,7 +51,9 @@ _Numbers = NDArray[np.float64] | tuple[_Ids, NDArray[np.float64]]
 @final
 class Index:
     def __new__(cls, dim: int, metric: str, dtype: str, m: int, ef_construction: int, seed: int) -> Index: ...
-    def add(self, vectors: NDArray[np.float32], ids: _Ids | None, num_threads: int, progress: _Progress) -> _Ids: ...
+    def add(
+        self, vectors: NDArray[np.float32], ids: _Ids | None, num_threads: int, progress: _Progress
+    ) -> _Ids: ...
     def search(
         self,
         queries: NDArray[np.float32],
@@ -207,4 +229,6 @@ def rank_many(
     request_ids: list[str],
     num_threads: int,
 ) -> list[Slate]: ...
-def replay(record: str, source: Catalog | Candidates, user: dict[str, NDArray[np.float32]] | None) -> Slate: ...
+def replay(
+    record: str, source: Catalog | Candidates, user: dict[str, NDArray[np.float32]] | None
+) -> Slate: ...

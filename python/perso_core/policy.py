@@ -7,10 +7,12 @@ in every process and on every machine; a decision record carries it.
 from __future__ import annotations
 
 import json
+import keyword
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from fractions import Fraction
 from types import MappingProxyType
 from typing import Any, TypeAlias, TypeVar, cast
 
@@ -165,7 +167,9 @@ def _half_life(value: object) -> int:
         if match is None:
             raise _convert.invalid("half_life", expected, repr(value))
         number, unit = match.groups()
-        count = int(number) * _UNITS[unit] if number.isdigit() else round(float(number) * _UNITS[unit])
+        # In integers: a float has too few digits for microseconds in centuries.
+        whole, _, decimals = number.partition(".")
+        count = round(Fraction(int(whole + decimals) * _UNITS[unit], 10 ** len(decimals)))
     elif isinstance(value, bool) or not isinstance(value, int | float):
         raise _convert.wrong_type("half_life", expected, _convert.kind_of(value))
     else:
@@ -333,12 +337,17 @@ class Blend(_Part):
             parts = [f"similarity={{{inner}}}"]
         if common != "minmax":
             parts.append(f"normalize={common!r}")
-        # A name that is no identifier has to be passed as **{...}.
-        parts += [f"{n}={_short(s, common)}" for n, s in self._signals.items() if n.isidentifier()]
-        others = [f"{n!r}: {_short(s, common)}" for n, s in self._signals.items() if not n.isidentifier()]
+        # Other names have to be passed as **{...}.
+        parts += [f"{n}={_short(s, common)}" for n, s in self._signals.items() if _is_keyword(n)]
+        others = [f"{n!r}: {_short(s, common)}" for n, s in self._signals.items() if not _is_keyword(n)]
         if others:
             parts.append("**{" + ", ".join(others) + "}")
         return f"Blend({', '.join(parts)})"
+
+
+def _is_keyword(name: str) -> bool:
+    """Whether a call can have an argument of this name."""
+    return name.isidentifier() and not keyword.iskeyword(name)
 
 
 def _weighted(argument: str, value: object, default: Normalize) -> Signal:
@@ -463,6 +472,7 @@ class Policy:
             _convert.text("caps", name): _convert.integer(f"caps[{name!r}]", cap, 1, _MOST)
             for name, cap in self.caps.items()
         }
+        caps = dict(sorted(caps.items()))
         _set(self, caps=MappingProxyType(caps))
         document = {
             "schema": _SCHEMA,

@@ -1,0 +1,129 @@
+"""What a type checker makes of the public API. mypy reads this file; nothing runs it."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from typing_extensions import assert_type
+
+import perso_core as pc
+
+vectors: NDArray[np.float64] = np.ones((3, 4))
+user: NDArray[np.float32] = np.ones(4, dtype=np.float32)
+
+# --- vectors only ----------------------------------------------------------------------------------
+
+index = pc.Index(4, metric="cosine", dtype="i8", M=16, ef_construction=200, seed=0)
+assert_type(index.add(vectors), NDArray[Any])
+assert_type(index.add([[1.0, 0.0, 0.0, 0.0]], ids=["a"], num_threads=2, progress=True), NDArray[Any])
+hits = index.search(user, 2, ef=50, filter=[True, False, True], exclude={1}, exact=True, num_threads=-1)
+assert_type(hits, pc.Hits)
+assert_type(hits.scores, NDArray[np.float32])
+assert_type(hits.path, str)
+assert_type(len(hits), int)
+assert_type(index.get([1]), NDArray[np.float32])
+assert_type(index.metric, Literal["ip", "cosine", "l2"])
+assert_type(index.dtype, Literal["f32", "f16", "i8"])
+assert_type(pc.Index.load(Path("x"), mmap=True), pc.Index)
+assert_type(pc.dot(user, vectors), NDArray[np.float32])
+assert_type(pc.topk(user, vectors, 2, metric="l2"), pc.Hits)
+assert_type(pc.cpu_features()["isa"], Any)
+
+# --- catalog ---------------------------------------------------------------------------------------
+
+catalog = pc.Catalog(spaces={"content": pc.Space(4, "cosine", "i8"), "cf": pc.Space(4, "ip")}, seed=1)
+catalog.upsert(
+    np.arange(3),
+    vectors={"content": vectors, "cf": vectors.astype(np.float16)},
+    attributes={
+        "popularity": vectors[:, 0],
+        "genres": [["a", "b"], [], None],
+        "published_at": [datetime.now(timezone.utc), None, np.datetime64("2026-01-01")],
+    },
+    progress=lambda done, total: print(done, total),
+)
+assert_type(catalog.get([1]), list[dict[str, Any]])
+assert_type(catalog.ids, NDArray[Any])
+assert_type(catalog.attributes, Mapping[str, str])
+assert_type(catalog.spaces, Mapping[str, pc.Space])
+assert_type(catalog.generation, int)
+assert_type(catalog.content_hash, str)
+assert_type(1 in catalog, bool)
+assert_type(catalog.search(user, space="content", where=[1, 2]), pc.Hits)
+assert_type(pc.Catalog.open("x.pcat"), pc.Catalog)
+assert_type(pc.Catalog.from_arrow("items.parquet", id="item_id", spaces={"content": "embedding"}), pc.Catalog)
+assert_type(pc.Catalog.from_arrow("items.parquet", "id", {"content": ("e", pc.Space(4))}), pc.Catalog)
+
+# --- policy ----------------------------------------------------------------------------------------
+
+policy = pc.Policy(
+    candidates=500,
+    score=pc.Blend(
+        similarity={"cf": 0.7, "content": pc.Signal(0.3, normalize="rank")},
+        normalize="minmax",
+        popularity=0.2,
+        freshness=pc.Decay("published_at", half_life=timedelta(days=3), weight=0.3),
+    ),
+    diversity=pc.MMR(0.3, space="content"),
+    caps={"genres": 3},
+    explore=pc.EpsilonGreedy(0.1),
+)
+assert_type(policy.hash, str)
+assert_type(policy.to_json(), str)
+assert_type(pc.Policy.from_json(policy.to_json()), pc.Policy)
+assert_type(pc.Blend.from_json("{}"), pc.Blend)
+assert_type(policy.caps, Mapping[str, int])
+
+# --- the call --------------------------------------------------------------------------------------
+
+nobody = pc.rank(catalog, None, policy)
+assert_type(nobody, pc.Slate)
+slate: pc.Slate = pc.rank(
+    catalog,
+    {"cf": user, "content": user.tolist()},
+    policy,
+    k=20,
+    where=np.ones(3, dtype=bool),
+    exclude=[1, 2],
+    signals={"popularity": {1: 0.5}},
+    at="2026-01-01T00:00:00Z",
+    seed=7,
+    request_id="r-1",
+)
+batch: pc.SlateBatch = pc.rank(catalog, {"cf": vectors}, policy, exclude=[[1], [2], []], num_threads=-1)
+assert_type(slate.scores, NDArray[np.float64])
+assert_type(slate.propensities, NDArray[np.float64])
+assert_type(slate.explored, NDArray[np.bool_])
+assert_type(slate.reasons, list[str])
+assert_type(slate.terms, Mapping[str, NDArray[np.float64]])
+assert_type(slate.timings_us, dict[str, float])
+assert_type(slate.short_reason, str | None)
+assert_type(slate.at, datetime)
+assert_type(slate.record(), dict[str, Any])
+assert_type(slate[0], pc.SlateItem)
+assert_type([item.propensity for item in slate], list[float])
+assert_type(batch[0], pc.Slate)
+assert_type(batch[:2], pc.SlateBatch)
+assert_type(pc.replay(slate.record(), catalog), pc.Slate)
+assert_type(pc.replay("{}", catalog, user=user), pc.Slate)
+candidates = pc.Candidates(["a", "b"], scores=[0.1, 0.2], attributes={"price": [1, None]}, metric="ip")
+assert_type(pc.rank(candidates, None, policy), pc.Slate)
+
+# --- what has to be refused: an ignore that is not needed is an error under strict -------------------
+
+pc.Index(4, metric="dot")  # type: ignore[arg-type]
+pc.Index(4, dtype="f64")  # type: ignore[arg-type]
+pc.Index("4")  # type: ignore[arg-type]
+pc.Space(4, ef=3)  # type: ignore[call-arg]
+pc.Policy(diversity=0.3)  # type: ignore[arg-type]
+pc.Policy(diversify=pc.MMR(0.3))  # type: ignore[call-arg]
+pc.Blend(popularity="high")  # type: ignore[arg-type]
+pc.Signal(0.1, normalize="max")  # type: ignore[arg-type]
+pc.rank(vectors, user, policy)  # type: ignore[call-overload]
+pc.rank(catalog, user, policy, sede=7)  # type: ignore[call-overload]
+policy.candidates = 3  # type: ignore[misc]
+slate.seed = 3  # type: ignore[misc]
+catalog.generation = 3  # type: ignore[misc]
