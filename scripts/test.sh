@@ -12,6 +12,19 @@ need_wheel test
 step "pytest"
 # shellcheck disable=SC2086
 "$PY" -m pytest ${ARGS:-}
+step "source distribution"
+# It has its own Cargo.toml, without the crates that the wheel does not need: it must compile as it is.
+rm -rf build/sdist
+mkdir -p build
+"$PY" -m maturin sdist --out build/sdist 2>build/sdist.log || { cat build/sdist.log >&2; exit 1; }
+tar -xzf build/sdist/perso_core-*.tar.gz -C build/sdist
+(
+    target=${CARGO_TARGET_DIR:-target}
+    [[ "$target" == /* ]] || target="$PWD/$target"
+    python="$PWD/$PY"
+    cd build/sdist/perso_core-*/
+    CARGO_TARGET_DIR="$target" PYO3_PYTHON="$python" cargo check --locked --package perso-python
+)
 step "stubtest"
 "$PY" -m mypy.stubtest perso_core._core
 step "mypy"
