@@ -45,8 +45,11 @@ pub fn scan<T: TieBreak + ?Sized>(
         for (i, &score) in scores.iter().enumerate() {
             let row = row_at(rows, i);
             let error = store.coarse_error(query, row);
-            let upper = score + error;
-            // Written so that a bound that overflowed keeps its row.
+            // A bound that overflowed says nothing, so its row stays.
+            let upper = match score + error {
+                upper if upper.is_nan() => f32::INFINITY,
+                upper => upper,
+            };
             if upper < lower.threshold() {
                 continue;
             }
@@ -58,14 +61,14 @@ pub fn scan<T: TieBreak + ?Sized>(
         }
         if survivors.len() > limit {
             let threshold = lower.threshold();
-            survivors.retain(|(upper, _)| !(*upper < threshold));
+            survivors.retain(|(upper, _)| *upper >= threshold);
             limit = limit.max(2 * survivors.len());
         }
     });
     let threshold = lower.threshold();
     let rows: Vec<u32> = survivors
         .into_iter()
-        .filter(|(upper, _)| !(*upper < threshold))
+        .filter(|(upper, _)| *upper >= threshold)
         .map(|(_, row)| row)
         .collect();
     fine_top_k(store, query, k, &rows, tie)

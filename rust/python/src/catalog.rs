@@ -238,7 +238,7 @@ impl Catalog {
 
     #[getter]
     fn generation(&self, py: Python<'_>) -> Outcome<u64> {
-        self.look(py, |core| perso_core::rank::Source::generation(core))
+        self.look(py, perso_core::rank::Source::generation)
     }
 
     #[getter]
@@ -263,7 +263,7 @@ impl Catalog {
 
     fn stats<'py>(&self, py: Python<'py>) -> Outcome<Bound<'py, PyDict>> {
         let (items, rows, bytes, shapes) = self.look(py, |core| {
-            let shapes: Vec<(String, usize, Option<(usize, usize)>)> = core
+            let shapes: Vec<_> = core
                 .specs()
                 .enumerate()
                 .map(|(i, (name, _))| {

@@ -111,7 +111,7 @@ impl Table {
     /// Pads `lists` to `k` columns; `ids` is `None` when the row is the id.
     pub fn new(lists: &[Vec<Scored>], k: usize, ids: Option<&IdMap>) -> Table {
         let ids = match ids.map(IdMap::by_row) {
-            None => IdTable::Int(padded(lists, k, |row| i64::from(row), -1)),
+            None => IdTable::Int(padded(lists, k, i64::from, -1)),
             Some(Ids::Int(ids)) => IdTable::Int(padded(lists, k, |row| ids[row as usize], -1)),
             Some(Ids::Str(ids)) => IdTable::Str(padded(
                 lists,

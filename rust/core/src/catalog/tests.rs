@@ -269,7 +269,7 @@ fn a_file_gives_back_the_catalog_and_damage_is_found() {
         let mut damaged = bytes.clone();
         damaged[at] ^= 0x41;
         std::fs::write(&path, &damaged).unwrap();
-        match Catalog::open(&path, at % 2 == 0) {
+        match Catalog::open(&path, at.is_multiple_of(2)) {
             Ok(opened) => assert_eq!(contents(&opened), contents(&catalog), "byte {at}"),
             Err(error) => assert!(matches!(error, Error::Format(_)), "byte {at}: {error}"),
         }

@@ -59,7 +59,7 @@ proptest! {
         let at = at % bytes.len();
         bytes[at] ^= flip;
         std::fs::write(&path, &bytes).unwrap();
-        match read_all(&path, at % 2 == 0) {
+        match read_all(&path, at.is_multiple_of(2)) {
             Ok(read) => prop_assert_eq!(read, (vec![1, 2, 3], vec![7; 100])),
             Err(error) => prop_assert!(matches!(error, Error::Format(_))),
         }
