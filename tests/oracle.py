@@ -160,6 +160,16 @@ def normaliser(kind, values):
     return rank
 
 
+def settled(terms):
+    """Terms on the grid on which their sums are exact: with M < 2**E the largest magnitude of m terms,
+    multiples of 2**(E + ceil(log2 m) - 53). One term stays as it is.
+    """
+    if len(terms) < 2 or not any(terms):
+        return terms
+    exponent = math.frexp(max(map(abs, terms)))[1] + math.ceil(math.log2(len(terms))) - 53
+    return [math.ldexp(round(math.ldexp(term, -exponent)), exponent) for term in terms]
+
+
 class _Blend:
     def __init__(self, items, terms, user, at):
         self.items, self.at, self.user = items, at, user or {}
@@ -186,10 +196,12 @@ class _Blend:
         if self.fitted is None:
             self.fitted = [normaliser(t.normalize, c) for t, c in zip(self.terms, columns, strict=True)]
         return [
-            [
-                0.0 if column[j] is None else term.weight * fit(column[j])
-                for term, fit, column in zip(self.terms, self.fitted, columns, strict=True)
-            ]
+            settled(
+                [
+                    0.0 if column[j] is None else term.weight * fit(column[j])
+                    for term, fit, column in zip(self.terms, self.fitted, columns, strict=True)
+                ]
+            )
             for j in range(len(positions))
         ]
 
