@@ -79,10 +79,9 @@ pub fn fill(
         draws,
     } = deciders;
     let mut slots: Vec<Slot> = Vec::new();
-    let mut chosen_rows: Vec<u32> = Vec::new();
     // The eligible set, by (score descending, id).
     let mut open: Vec<u32> = Vec::new();
-    take_in(pool, 0, &mut open, diversity, caps, &chosen_rows);
+    take_in(pool, 0, &mut open, diversity, caps);
     clock.lap(Stage::Diversify);
 
     while slots.len() < k {
@@ -91,7 +90,7 @@ pub fn fill(
             let mut scratch = Vec::new();
             let blocked = &*caps;
             pool.deepen(&mut |row| blocked.admits_row(row, &mut scratch), clock)?;
-            take_in(pool, before, &mut open, diversity, caps, &chosen_rows);
+            take_in(pool, before, &mut open, diversity, caps);
             if open.is_empty() {
                 break;
             }
@@ -115,13 +114,10 @@ pub fn fill(
         });
         clock.lap(Stage::Explore);
         open.remove(drawn.position);
-        chosen_rows.push(pool.rows()[entry as usize]);
         if caps.take(entry) {
             open.retain(|&entry| caps.admits(entry));
         }
-        if slots.len() < k {
-            diversity.chosen(entry, &open);
-        }
+        diversity.chosen(entry);
         clock.lap(Stage::Diversify);
     }
     Ok(slots)
@@ -134,11 +130,10 @@ fn take_in(
     open: &mut Vec<u32>,
     diversity: &mut dyn Diversity,
     caps: &mut Caps<'_>,
-    chosen_rows: &[u32],
 ) {
     let (rows, scores) = (pool.rows(), pool.scores());
     caps.extend(&rows[first..]);
-    diversity.extend(rows, scores, first, chosen_rows);
+    diversity.extend(rows, scores, first);
     open.extend((first as u32..rows.len() as u32).filter(|&entry| caps.admits(entry)));
     open.sort_unstable_by(|&a, &b| {
         scores[b as usize]

@@ -14,18 +14,18 @@ use super::source::Source;
 /// A greedy objective over a pool that may grow.
 pub trait Diversity {
     /// Takes in the pool's entries from `first` on: with `first` 0 to begin with, and again after each
-    /// deepening. `chosen` are the rows of the slots filled so far.
-    fn extend(&mut self, rows: &[u32], scores: &[f64], first: usize, chosen: &[u32]);
+    /// deepening.
+    fn extend(&mut self, rows: &[u32], scores: &[f64], first: usize);
 
     /// How good an entry is for the next slot.
-    fn value(&self, entry: u32) -> f64;
+    fn value(&mut self, entry: u32) -> f64;
 
-    /// An entry was chosen; `open` are those that can still be.
-    fn chosen(&mut self, entry: u32, open: &[u32]);
+    /// An entry was chosen for a slot.
+    fn chosen(&mut self, entry: u32);
 
     /// The position in `open`, which is ordered by (score descending, id), of the best entry. Equal
     /// values go to the one that comes first.
-    fn best(&self, open: &[u32]) -> usize {
+    fn best(&mut self, open: &[u32]) -> usize {
         let mut best = 0;
         let mut best_value = f64::NEG_INFINITY;
         for (position, &entry) in open.iter().enumerate() {
@@ -45,17 +45,17 @@ pub struct Relevance {
 }
 
 impl Diversity for Relevance {
-    fn extend(&mut self, _: &[u32], scores: &[f64], first: usize, _: &[u32]) {
+    fn extend(&mut self, _: &[u32], scores: &[f64], first: usize) {
         self.scores.extend_from_slice(&scores[first..]);
     }
 
-    fn value(&self, entry: u32) -> f64 {
+    fn value(&mut self, entry: u32) -> f64 {
         self.scores[entry as usize]
     }
 
-    fn chosen(&mut self, _: u32, _: &[u32]) {}
+    fn chosen(&mut self, _: u32) {}
 
-    fn best(&self, _: &[u32]) -> usize {
+    fn best(&mut self, _: &[u32]) -> usize {
         0
     }
 }
