@@ -18,7 +18,7 @@ use crate::vectors::{Ask, Found, Spec, Vectors};
 /// Which items a search may answer with, besides being live.
 #[derive(Clone, Debug)]
 pub enum Filter {
-    /// One flag a live item, in [`Index::ids`] order.
+    /// One flag a live item, in the order of the ids that users see.
     Mask(Vec<bool>),
     /// These ids only; each must be there.
     Ids(Ids),
