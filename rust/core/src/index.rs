@@ -258,6 +258,18 @@ impl Index {
                 ids.rows_len()
             )));
         }
+        // Ids are counted up from here, so none that was ever given may lie beyond it.
+        let last = match ids.by_row() {
+            Ids::Int(ids) => ids.iter().copied().max(),
+            Ids::Str(_) => None,
+        };
+        if last.is_some_and(|last| meta.next_id < last.saturating_add(1)) {
+            return Err(Error::format(format!(
+                "the next id is {}, and {} is taken",
+                meta.next_id,
+                last.unwrap_or_default()
+            )));
+        }
         Ok(Index {
             vectors,
             ids,

@@ -40,7 +40,11 @@ impl Failure {
                         .next()
                         .unwrap_or_default()
                         .to_owned();
-                    Failure::Python(PyOSError::new_err((errno, text, path.to_path_buf())))
+                    Failure::Python(PyOSError::new_err((
+                        errno,
+                        text,
+                        path.as_os_str().to_owned(),
+                    )))
                 }
                 None => Failure::Core(Error::Io(error)),
             },

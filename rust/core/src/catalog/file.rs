@@ -96,10 +96,12 @@ impl Catalog {
             hash: ContentHash::default(),
         };
         catalog.hash = catalog.recomputed_hash();
-        if catalog.content_hash() != meta.content_hash {
-            return Err(Error::format(
-                "the file's items do not have the content hash it states",
-            ));
+        let found = catalog.content_hash();
+        if found != meta.content_hash {
+            return Err(Error::format(format!(
+                "the file's items have the content hash {found}, and it states {:?}",
+                meta.content_hash
+            )));
         }
         Ok(catalog)
     }

@@ -1,7 +1,7 @@
 //! Writing: to a temporary file beside the target, flushed to disk, then renamed over it, so that a
 //! reader or a crash sees the old file or the new one and nothing else.
 
-use std::io::{BufWriter, Seek, SeekFrom, Write};
+use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use bytemuck::Pod;
@@ -94,7 +94,8 @@ impl<'a> Writer<'a> {
         let temporary = tempfile::Builder::new()
             .prefix(".perso-core-")
             .suffix(".tmp")
-            .tempfile_in(folder)?;
+            .tempfile_in(folder)
+            .map_err(plain)?;
         let mut out = BufWriter::with_capacity(1 << 20, temporary);
         out.write_all(&header)?;
         out.write_all(&table)?;
@@ -116,11 +117,24 @@ impl<'a> Writer<'a> {
         debug_assert_eq!(temporary.seek(SeekFrom::End(0))?, total as u64);
         temporary.as_file().sync_all()?;
         set_mode(&temporary)?;
-        temporary.persist(path).map_err(|error| error.error)?;
+        temporary
+            .persist(path)
+            .map_err(|error| plain(error.error))?;
         sync_folder(folder)?;
         hook(total, total);
         Ok(())
     }
+}
+
+/// The operating system's own error, without the temporary file's name around it: the caller knows the
+/// path that was asked for.
+fn plain(error: io::Error) -> io::Error {
+    let inner = error
+        .get_ref()
+        .and_then(|inner| inner.source())
+        .and_then(|source| source.downcast_ref::<io::Error>())
+        .and_then(io::Error::raw_os_error);
+    inner.map_or(error, io::Error::from_raw_os_error)
 }
 
 fn pad(out: &mut impl Write, at: &mut usize) -> Result<()> {

@@ -134,8 +134,31 @@ impl VectorStore {
                     "row {i} of a space does not have its norm"
                 )));
             }
+            // Finite norms keep every dot product finite, as the check of what users bring does.
+            if !norm.is_finite() {
+                return Err(Error::format(format!(
+                    "row {i} of a space has a squared length that overflows a float32"
+                )));
+            }
+            if store.has_idle_scale(i) {
+                return Err(Error::format(format!(
+                    "row {i} of a space is zero and has a scale"
+                )));
+            }
         }
         Ok(store)
+    }
+
+    /// Whether a scale is set beside codes that are all 0. The norm bounds any other scale; this one
+    /// could make the product of two scales overflow.
+    fn has_idle_scale(&self, row: usize) -> bool {
+        match &self.data {
+            Data::I8 { codes, scales } => {
+                let codes = &codes[row * self.dim..(row + 1) * self.dim];
+                scales[row] != 0.0 && codes.iter().all(|code| *code == 0)
+            }
+            _ => false,
+        }
     }
 
     /// Components of a vector.
@@ -218,7 +241,17 @@ impl VectorStore {
         if let Some(bad) = row.iter().find(|v| !v.is_finite()) {
             return Err(format!("{bad}"));
         }
-        if !self.kernels.dot_f32(row, row).is_finite() {
+        let mut squared = self.kernels.dot_f32(row, row);
+        if matches!(self.data, Data::I8 { .. }) && squared > f32::MAX / 8.0 {
+            // Codes are rounded up as well as down, so what is stored may be longer than what came: up
+            // to 1 + sqrt(65,535) / 254 times.
+            let mut codes = vec![0; row.len()];
+            let scale = quantise(row, &mut codes);
+            let mut stored = vec![0.0; row.len()];
+            dequantise(&codes, scale, &mut stored);
+            squared = squared.max(self.kernels.dot_f32(&stored, &stored));
+        }
+        if !squared.is_finite() {
             return Err("a vector whose squared length overflows a float32".into());
         }
         if let Data::F16(_) = self.data {
