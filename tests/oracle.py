@@ -227,8 +227,8 @@ def _retrieve(items, blend, terms, user, want, among):
 
 
 def rank(items, terms, *, user, k, candidates, eligible=None, mmr=None, caps=None, at=0, chosen=None):
-    """The slate. `mmr` is (diversity, space). `chosen` are ids to follow in place of the greedy choices:
-    the slots of an explored slate, whose eligible sets and greedy choices are then reported.
+    """The slate. `mmr` is (diversity, space). `chosen` are ids to follow in place of the first greedy
+    choices: the slots of an explored slate, whose eligible sets and greedy choices are then reported.
     """
     caps = caps or {}
     among = set(range(len(items.ids))) if eligible is None else set(eligible)
@@ -282,7 +282,8 @@ def rank(items, terms, *, user, k, candidates, eligible=None, mmr=None, caps=Non
         out.margin = min([out.margin, *(values[greedy] - v for v in rivals if v != values[greedy])])
         out.eligible.append([items.ids[i] for i in open_])
         out.greedy.append(items.ids[open_[greedy]])
-        pick = open_[greedy] if chosen is None else items.position(chosen[len(picked)])
+        followed = chosen is not None and len(picked) < len(chosen)
+        pick = items.position(chosen[len(picked)]) if followed else open_[greedy]
         assert pick in open_, f"{items.ids[pick]} may not be in slot {len(picked)}"
         picked.append(pick)
         for name in caps:

@@ -22,7 +22,9 @@ def x(rng):
 
 def fixed(x, kind=None):
     kind = kind or pa.float32()
-    return pa.FixedSizeListArray.from_arrays(pa.array(x.ravel().astype(kind.to_pandas_dtype()), kind), x.shape[1])
+    return pa.FixedSizeListArray.from_arrays(
+        pa.array(x.ravel().astype(kind.to_pandas_dtype()), kind), x.shape[1]
+    )
 
 
 def table(x, **columns):
@@ -43,7 +45,10 @@ def test_a_table_is_the_same_as_an_upsert(x):
     by_hand = pc.Catalog({"content": pc.Space(4)})
     by_hand.upsert(range(N), x, {"n": range(N), "tags": tags})
     assert cat.content_hash == by_hand.content_hash
-    assert cat.spaces == {"content": pc.Space(4)} and dict(cat.attributes) == {"n": "int", "tags": "list[str]"}
+    assert cat.spaces == {"content": pc.Space(4)} and dict(cat.attributes) == {
+        "n": "int",
+        "tags": "list[str]",
+    }
 
 
 def test_a_space_may_be_described_and_there_may_be_several(x):
@@ -85,7 +90,9 @@ SOURCES = {
     "reader": lambda t, folder: chunked(t).to_reader(),
     "record batch": lambda t, folder: t.to_batches()[0],
     "stream": lambda t, folder: Stream(chunked(t)),
-    "parquet": lambda t, folder: _write(folder / "t.parquet", lambda p: pq.write_table(t, p, row_group_size=5)),
+    "parquet": lambda t, folder: _write(
+        folder / "t.parquet", lambda p: pq.write_table(t, p, row_group_size=5)
+    ),
     "parquet as text": lambda t, folder: str(SOURCES["parquet"](t, folder)),
     "arrow file": lambda t, folder: _write(folder / "t.arrow", lambda p: _ipc(pa.ipc.new_file, t, p)),
     "arrow stream": lambda t, folder: _write(folder / "t.arrows", lambda p: _ipc(pa.ipc.new_stream, t, p)),
@@ -301,18 +308,38 @@ COLUMN_ERRORS = {
     "a null text id": ("id", lambda x: pa.array([None, *map(str, range(N - 1))]), ValueError, "id: .*null"),
     "an id twice": ("id", lambda x: pa.array([4] * N), ValueError, "id.*4 at positions 0 and 1"),
     "a float id": ("id", lambda x: pa.array(np.arange(N) + 0.5), TypeError, "id: .*integers or text.*id"),
-    "an id beyond int64": ("id", lambda x: pa.array([2**64 - 1, *range(N - 1)], pa.uint64()), ValueError, "int64"),
+    "an id beyond int64": (
+        "id",
+        lambda x: pa.array([2**64 - 1, *range(N - 1)], pa.uint64()),
+        ValueError,
+        "int64",
+    ),
     "a null vector": ("v", with_null, TypeError, "spaces: .*'?v'?.*null"),
     "a null inside a vector": ("v", with_inner_null, TypeError, "spaces: .*v.*null.*row 3"),
     "vectors of two lengths": ("v", ragged, TypeError, "spaces: .*v.*4 and of 3"),
-    "numbers for vectors": ("v", lambda x: pa.array(range(N)), TypeError, "spaces: .*v.*lists of floats.*Int64"),
+    "numbers for vectors": (
+        "v",
+        lambda x: pa.array(range(N)),
+        TypeError,
+        "spaces: .*v.*lists of floats.*Int64",
+    ),
     "integer vectors": ("v", lambda x: pa.array([[1, 2]] * N), TypeError, "spaces: .*v.*floats"),
     "a NaN": ("v", lambda x: fixed(x * np.nan), ValueError, "v.*finite.*NaN"),
     "a double beyond float32": ("v", lambda x: fixed(x * 0 + 1e300, pa.float64()), ValueError, "v.*finite"),
-    "a decimal": ("it", lambda x: pa.array([decimal.Decimal("1.5")] * N), TypeError, "attributes: .*it.*Decimal"),
+    "a decimal": (
+        "it",
+        lambda x: pa.array([decimal.Decimal("1.5")] * N),
+        TypeError,
+        "attributes: .*it.*Decimal",
+    ),
     "a struct": ("it", lambda x: pa.array([{"a": 1}] * N), TypeError, "attributes: .*it.*Struct"),
     "a list of numbers": ("it", lambda x: pa.array([[1]] * N), TypeError, "attributes: .*it.*List"),
-    "a null inside a list": ("it", lambda x: pa.array([["a", None]] * N), ValueError, "attributes: .*null.*row 0"),
+    "a null inside a list": (
+        "it",
+        lambda x: pa.array([["a", None]] * N),
+        ValueError,
+        "attributes: .*null.*row 0",
+    ),
     "a NaN attribute": ("it", lambda x: pa.array([np.nan] * N), ValueError, "it.*NaN"),
     "an integer beyond int64": ("it", lambda x: pa.array([2**64 - 1] * N, pa.uint64()), ValueError, "int64"),
     "a moment beyond int64": ("it", lambda x: pa.array([2**62] * N, pa.timestamp("s")), ValueError, "int64"),
@@ -355,11 +382,15 @@ def test_a_wrong_call_is_named(x, tmp_path, case, source):
 
 
 def test_what_is_no_table_is_refused(tmp_path):
-    with pytest.raises(TypeError, match="table: .*Arrow table.*dict"):
+    with pytest.raises(TypeError, match=r"table: .*Arrow table.*dict"):
         pc.Catalog.from_arrow({"id": [1]}, "id", {"v": "v"})
     with pytest.raises(FileNotFoundError):
         pc.Catalog.from_arrow(tmp_path / "nothing", "id", {"v": "v"})
-    for name, content in {"text": b"hello", "parquet": b"PAR1 and no more", "arrow": b"ARROW1\0\0 and no more"}.items():
+    for name, content in {
+        "text": b"hello",
+        "parquet": b"PAR1 and no more",
+        "arrow": b"ARROW1\0\0 and no more",
+    }.items():
         (tmp_path / name).write_bytes(content)
         with pytest.raises(pc.FormatError, match=name):
             pc.Catalog.from_arrow(tmp_path / name, "id", {"v": "v"})

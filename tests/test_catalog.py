@@ -4,11 +4,11 @@ import datetime as dt
 import math
 
 import numpy as np
-import oracle
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import oracle
 import perso_core as pc
 
 UTC = dt.timezone.utc
@@ -281,13 +281,21 @@ TYPES = {
     "int and float": ("float", [1, 2.5, None], [1.0, 2.5, None]),
     "datetime": ("timestamp", [MOMENT, None, MOMENT.astimezone(EAST)], [MOMENT, None, MOMENT]),
     "naive datetime": ("timestamp", [MOMENT.replace(tzinfo=None), None, None], [MOMENT, None, None]),
-    "date": ("timestamp", [dt.date(1969, 12, 31), None, None], [dt.datetime(1969, 12, 31, tzinfo=UTC), None, None]),
+    "date": (
+        "timestamp",
+        [dt.date(1969, 12, 31), None, None],
+        [dt.datetime(1969, 12, 31, tzinfo=UTC), None, None],
+    ),
     "np.datetime64": (
         "timestamp",
         np.array(["2024-05-06T07:08:09.123456789", "NaT", "1960-01-01"], "datetime64[ns]"),
         [MOMENT, None, dt.datetime(1960, 1, 1, tzinfo=UTC)],
     ),
-    "np.datetime64 in a list": ("timestamp", [np.datetime64(MOMENT.replace(tzinfo=None)), None, None], [MOMENT, None, None]),
+    "np.datetime64 in a list": (
+        "timestamp",
+        [np.datetime64(MOMENT.replace(tzinfo=None)), None, None],
+        [MOMENT, None, None],
+    ),
     "str": ("str", ["", None, "zwölf \U0001f3b7"], ["", None, "zwölf \U0001f3b7"]),
     "np.str_": ("str", np.array(["a", "bb", "c"]), ["a", "bb", "c"]),
     "list[str]": ("list[str]", [["a", "b", "a"], [], None], [["a", "b", "a"], [], None]),
@@ -336,7 +344,10 @@ def test_whole_numbers_go_into_a_float_column_and_not_the_other_way():
 @pytest.mark.parametrize("where", ["mask", "ids"])
 def test_search_in_a_named_space(rng, where):
     cat = two_spaces()
-    cat.upsert(range(50), {"a": rng.integers(-3, 4, (50, 4)).astype(float), "b": rng.integers(-3, 4, (50, 3)).astype(float)})
+    cat.upsert(
+        range(50),
+        {"a": rng.integers(-3, 4, (50, 4)).astype(float), "b": rng.integers(-3, 4, (50, 3)).astype(float)},
+    )
     cat.remove([0, 9])
     x = np.array([item["vectors"]["b"] for item in cat.get(cat.ids)])
     query, mask, seen = rng.integers(-3, 4, 3).astype(np.float32), rng.random(48) < 0.6, [1, 2, 3, 77]
@@ -355,7 +366,7 @@ def test_which_space_must_be_said_where_there_are_two(rng):
     cat.upsert([1], both(rng, 1))
     with pytest.raises(ValueError, match=r"space: .*'a', 'b'"):
         cat.search(np.ones(4))
-    with pytest.raises(KeyError, match="no such space.*c"):
+    with pytest.raises(KeyError, match=r"no such space.*c"):
         cat.search(np.ones(4), space="c")
     with pytest.raises(ValueError, match=r"queries: expected vectors of 3 components, got 4"):
         cat.search(np.ones(4), space="b")
@@ -404,8 +415,9 @@ def test_a_large_catalog_uses_a_graph_and_can_be_interrupted(rng):
     ],
 )
 def test_progress_of_an_upsert_reaches_its_end(rng, dims):
-    cat = pc.Catalog({name: pc.Space(dim, "l2", M=4, ef_construction=20) for name, dim in zip("vw", dims)})
-    vectors = {name: rng.standard_normal((7000, dim)) for name, dim in zip("vw", dims)}
+    named = dict(zip("vw", dims, strict=True))
+    cat = pc.Catalog({name: pc.Space(dim, "l2", M=4, ef_construction=20) for name, dim in named.items()})
+    vectors = {name: rng.standard_normal((7000, dim)) for name, dim in named.items()}
     told = []
     cat.upsert(range(7000), vectors, progress=lambda done, total: told.append((done, total)))
     assert told == sorted(told) and len({total for _, total in told}) == 1

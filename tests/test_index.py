@@ -76,6 +76,27 @@ def test_any_float_type_goes_in(rng, kind):
     assert np.array_equal(index.get([0, 1, 2, 3]), x)
 
 
+class Tensor:
+    """What a tensor library offers besides its own methods."""
+
+    def __init__(self, values):
+        self._values = values
+
+    def __dlpack__(self, **keywords):
+        return self._values.__dlpack__(**keywords)
+
+    def __dlpack_device__(self):
+        return self._values.__dlpack_device__()
+
+
+def test_tensors_of_other_libraries_go_in_by_dlpack(rng):
+    x = rng.standard_normal((40, 6)).astype(np.float32)
+    index = pc.Index(6)
+    index.add(Tensor(x))
+    assert same(index.search(Tensor(x[:3])), index.search(x[:3]))
+    assert np.array_equal(pc.dot(Tensor(x), Tensor(x)), pc.dot(x, x))
+
+
 # --- exact search ----------------------------------------------------------------------------------
 
 
@@ -136,22 +157,19 @@ def test_equal_vectors_are_all_found(rng):
 
 # --- graph search ----------------------------------------------------------------------------------
 
-# 2 MiB is where a scan ends: 24,000 rows of 96 bytes and their scale and norm are more.
-ROWS, DIM = 24_000, 96
-
-
-@pytest.fixture(scope="module")
-def data():
-    rng = np.random.default_rng(96)
-    return clustered(rng, ROWS + 300, DIM)
+# Enough rows that nine tenths of them are more than the 2 MiB where a scan ends.
+DIM, QUERIES = 96, 300
+ROWS = {"f32": 10_000, "f16": 13_000, "i8": 24_000}
 
 
 @pytest.fixture(scope="module", params=[("cosine", "f32"), ("ip", "i8"), ("l2", "f16")], ids="-".join)
-def graph(request, data):
+def graph(request):
+    """An index at default settings with a graph, and queries from where its vectors are from."""
     metric, dtype = request.param
+    data = clustered(np.random.default_rng(96), ROWS[dtype] + QUERIES, DIM)
     index = pc.Index(DIM, metric, dtype)
-    index.add(data[:ROWS])
-    return index
+    index.add(data[QUERIES:])
+    return index, data[:QUERIES]
 
 
 def recall(found, ideal):
@@ -159,8 +177,8 @@ def recall(found, ideal):
     return sum(shared) / ideal.ids.size
 
 
-def test_recall_at_default_settings(graph, data):
-    queries = data[ROWS:]
+def test_recall_at_default_settings(graph):
+    graph, queries = graph
     hits = graph.search(queries, num_threads=-1)
     assert hits.path == "graph" and graph.stats()["path"] == "graph"
     ideal = graph.search(queries, exact=True, num_threads=-1)
@@ -168,23 +186,25 @@ def test_recall_at_default_settings(graph, data):
     assert recall(hits, ideal) >= 0.95
 
 
-def test_graph_scores_are_the_exact_ones(graph, data):
-    queries = data[ROWS : ROWS + 40]
+def test_graph_scores_are_the_exact_ones(graph):
+    graph, queries = graph
+    queries = queries[:40]
     hits = graph.search(queries)
     for query, ids, found in zip(queries, hits.ids, hits.scores, strict=True):
         one = graph.search(query, filter=ids, exact=True)
         assert np.array_equal(one.ids, ids) and np.array_equal(one.scores, found)
 
 
-def test_a_broader_search_finds_no_less(graph, data):
-    queries = data[ROWS:]
+def test_a_broader_search_finds_no_less(graph):
+    graph, queries = graph
     ideal = graph.search(queries, exact=True, num_threads=-1)
     quality = [recall(graph.search(queries, ef=ef, num_threads=-1), ideal) for ef in (10, 60, 400)]
     assert quality[0] < quality[1] <= quality[2] and quality[2] > 0.98
 
 
-def test_answers_do_not_depend_on_how_queries_are_batched(graph, data):
-    queries = data[ROWS : ROWS + 64]
+def test_answers_do_not_depend_on_how_queries_are_batched(graph):
+    graph, queries = graph
+    queries = queries[:64]
     one = graph.search(queries, k=7, num_threads=1)
     assert same(one, graph.search(queries, k=7, num_threads=3))
     for row, query in enumerate(queries[:10]):
@@ -192,25 +212,28 @@ def test_answers_do_not_depend_on_how_queries_are_batched(graph, data):
         assert single.ids.shape == (7,) and np.array_equal(single.ids, one.ids[row])
 
 
-def test_a_filter_is_obeyed_and_the_path_follows_its_size(graph, data, rng):
-    queries = data[ROWS : ROWS + 60]
+def test_a_filter_is_obeyed_and_the_path_follows_its_size(graph, rng):
+    graph, queries = graph
+    queries = queries[:60]
     for share, path in ((0.9, "graph"), (0.02, "exact")):
-        mask = rng.random(ROWS) < share
+        mask = rng.random(len(graph)) < share
         hits = graph.search(queries, filter=mask)
         assert hits.path == path and mask[hits.ids].all()
         ideal = graph.search(queries, filter=np.flatnonzero(mask), exact=True)
         assert recall(hits, ideal) >= (0.93 if path == "graph" else 1.0)
 
 
-def test_all_that_is_eligible_comes_even_from_a_graph(graph, data):
-    keep = np.arange(0, ROWS, 1000)
-    hits = graph.search(data[ROWS], k=100, filter=keep)
+def test_all_that_is_eligible_comes_even_from_a_graph(graph):
+    graph, queries = graph
+    keep = np.arange(0, len(graph), 500)
+    hits = graph.search(queries[0], k=100, filter=keep)
     assert sorted(hits.ids[: len(keep)].tolist()) == keep.tolist()
     assert (hits.ids[len(keep) :] == -1).all()
 
 
-def test_exclusion_takes_out_the_best(graph, data):
-    query = data[ROWS]
+def test_exclusion_takes_out_the_best(graph):
+    graph, queries = graph
+    query = queries[0]
     before = graph.search(query, k=30)
     after = graph.search(query, k=10, exclude=[*before.ids[:10].tolist(), 10**9])
     assert not set(after.ids.tolist()) & set(before.ids[:10].tolist())

@@ -4,64 +4,16 @@ import datetime as dt
 import math
 
 import numpy as np
-import oracle
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from oracle import Term
 
+import oracle
 import perso_core as pc
+from oracle import Term
+from world import AT, AT_US, DAY, blend_of, similarities, world
 
-DAY = 86_400_000_000
-AT = dt.datetime(2024, 5, 6, tzinfo=dt.timezone.utc)
-AT_US = int(AT.timestamp()) * 1_000_000
-GENRES = ["drama", "comedy", "noir", "western", "war"]
-
-
-def world(seed, n=60, text=False):
-    """A catalog and the oracle's view of it. Vectors are whole numbers, so float32 scores are exact."""
-    rng = np.random.default_rng(seed)
-    a = rng.integers(-8, 9, (n, 6)).astype(np.float32)
-    b = rng.integers(-8, 9, (n, 5)).astype(np.float32)
-    numbers = (rng.permutation(n) * 3 - 20).tolist()
-    ids = [f"i{i:04}" for i in rng.permutation(n)] if text else numbers
-
-    def some(values, missing=0.15):
-        return [None if rng.random() < missing else v for v in values]
-
-    genres = [list(rng.choice(GENRES, size=rng.integers(0, 4), replace=False)) for _ in range(n)]
-    attributes = {
-        "pop": some(rng.lognormal(size=n).tolist()),
-        "count": some(rng.integers(0, 6, n).tolist()),
-        "new": some((rng.random(n) < 0.5).tolist()),
-        "at": some([AT_US - int(t) for t in rng.integers(-2 * DAY, 30 * DAY, n)]),
-        "genre": some([[str(g) for g in one] for one in genres]),
-        "shelf": some([str(s) for s in rng.choice(["x", "y", "z"], n)]),
-    }
-    cat = pc.Catalog({"a": pc.Space(6, "cosine"), "b": pc.Space(5, "ip")})
-    moments = [None if t is None else AT + dt.timedelta(microseconds=t - AT_US) for t in attributes["at"]]
-    cat.upsert(ids, {"a": a, "b": b}, {**attributes, "at": moments})
-    items = oracle.Items(ids, {"a": ("cosine", a), "b": ("ip", b)}, attributes)
-    user = {"a": rng.integers(-8, 9, 6).astype(np.float32), "b": rng.integers(-8, 9, 5).astype(np.float32)}
-    return cat, items, user
-
-
-def blend_of(terms):
-    """The Blend that the oracle's terms describe."""
-    spaces = {t.of: pc.Signal(t.weight, t.normalize) for t in terms if t.kind == "similarity"}
-    others = {}
-    for t in terms:
-        if t.kind == "decay":
-            half_life = dt.timedelta(microseconds=t.half_life_us)
-            others[t.name] = pc.Decay(t.of, half_life, t.weight, t.normalize)
-        elif t.kind != "similarity":
-            others[t.name] = pc.Signal(t.weight, t.normalize)
-    return pc.Blend(spaces or None, **others)
-
-
-def similarities(weights, normalize):
-    name = "similarity" if len(weights) == 1 else "similarity.{}"
-    return [Term(name.format(s), "similarity", s, w, normalize) for s, w in weights.items()]
+FEW = settings(max_examples=20)  # each example is a world of its own
 
 
 def agree(slate, answer, terms):
@@ -94,10 +46,13 @@ def add_up(slate):
 
 
 @pytest.mark.parametrize("normalize", ["none", "minmax", "zscore", "rank"])
+@FEW
 @given(seed=st.integers(0, 10**6), candidates=st.sampled_from([10, 25, 60, 200]))
 def test_a_blend_of_everything(normalize, seed, candidates):
     cat, items, user = world(seed, text=seed % 2 == 0)
-    signal = {i: float(v) for i, v in zip(items.ids, np.random.default_rng(seed).normal(size=60), strict=True)}
+    signal = {
+        i: float(v) for i, v in zip(items.ids, np.random.default_rng(seed).normal(size=60), strict=True)
+    }
     terms = [
         *similarities({"a": 0.7, "b": 0.3}, normalize),
         Term("pop", "value", "pop", 0.2, normalize),
@@ -162,7 +117,14 @@ def test_decay_by_hand():
 
 @pytest.mark.parametrize(
     "at",
-    [AT, AT.replace(tzinfo=None), "2024-05-06T00:00:00Z", "2024-05-06T02:00:00+02:00", AT.timestamp(), AT.date()],
+    [
+        AT,
+        AT.replace(tzinfo=None),
+        "2024-05-06T00:00:00Z",
+        "2024-05-06T02:00:00+02:00",
+        AT.timestamp(),
+        AT.date(),
+    ],
     ids=str,
 )
 def test_moments_are_the_same_however_they_are_written(at):
@@ -211,6 +173,7 @@ def test_signals_are_aligned_with_ids_after_removals():
 
 @pytest.mark.parametrize("space", ["a", "b"])
 @pytest.mark.parametrize("diversity", [0.0, 0.25, 0.6, 1.0])
+@FEW
 @given(seed=st.integers(0, 10**6))
 def test_mmr(space, diversity, seed):
     cat, items, user = world(seed)
@@ -226,7 +189,9 @@ def test_mmr_compares_in_the_first_cosine_space_unless_told():
     cat, _, user = world(8)
     score = pc.Blend({"b": 1.0})
     ids = {
-        space: pc.rank(cat, user["b"], pc.Policy(score=score, diversity=pc.MMR(0.8, space)), k=20).ids.tolist()
+        space: pc.rank(
+            cat, user["b"], pc.Policy(score=score, diversity=pc.MMR(0.8, space)), k=20
+        ).ids.tolist()
         for space in (None, "a", "b")
     }
     assert ids[None] == ids["a"] != ids["b"]
@@ -244,7 +209,12 @@ def test_more_diversity_is_more_diverse_and_costs_relevance():
     for seed in range(25):
         cat, items, user = world(seed)
         slates = [
-            pc.rank(cat, user["a"], pc.Policy(candidates=60, score=pc.Blend({"a": 1.0}), diversity=pc.MMR(d)), k=10)
+            pc.rank(
+                cat,
+                user["a"],
+                pc.Policy(candidates=60, score=pc.Blend({"a": 1.0}), diversity=pc.MMR(d)),
+                k=10,
+            )
             for d in (0.0, 0.5)
         ]
         gains.append([spread(items, s.ids.tolist()) for s in slates] + [s.scores.sum() for s in slates])
@@ -258,6 +228,7 @@ CAPS = [{"genre": 1}, {"genre": 2, "shelf": 3}, {"count": 2}, {"new": 4}, {"genr
 
 @pytest.mark.parametrize("caps", CAPS, ids=str)
 @pytest.mark.parametrize("diversity", [None, 0.4])
+@FEW
 @given(seed=st.integers(0, 10**6))
 def test_caps(caps, diversity, seed):
     cat, items, user = world(seed)
@@ -292,6 +263,7 @@ def test_an_item_may_have_a_value_twice_and_count_once():
 # --- who may be shown ------------------------------------------------------------------------------
 
 
+@FEW
 @given(seed=st.integers(0, 10**6), mode=st.sampled_from(["mask", "ids", "set", "none"]))
 def test_where_and_exclude(seed, mode):
     cat, items, user = world(seed, text=seed % 2 == 1)
@@ -330,7 +302,9 @@ def test_a_short_slate_says_why(case, user):
     cat.upsert(range(60), rng.standard_normal((60, 2)), {"n": range(60)})
     slate = pc.rank(cat, [1, 0] if user else None, pc.Policy(score=pc.Blend(n=1)), k=20, **arguments)
     assert (len(slate), slate.short_reason) == (n, reason)
-    assert slate.ids.shape == slate.scores.shape == slate.propensities.shape == (n,) and len(slate.reasons) == n
+    assert (
+        slate.ids.shape == slate.scores.shape == slate.propensities.shape == (n,) and len(slate.reasons) == n
+    )
     full = pc.rank(cat, [1, 0] if user else None, pc.Policy(score=pc.Blend(n=1)), k=20)
     assert len(full) == 20 and full.short_reason is None
 
@@ -339,13 +313,16 @@ def test_an_empty_catalog_gives_an_empty_slate():
     cat = pc.Catalog({"v": pc.Space(2)})
     for user in (None, [1.0, 0.0]):
         slate = pc.rank(cat, user, pc.Policy(), k=5)
-        assert len(slate) == 0 and slate.short_reason == "there are no items" and slate.record()["choices"] == []
+        assert (
+            len(slate) == 0 and slate.short_reason == "there are no items" and slate.record()["choices"] == []
+        )
 
 
 # --- nobody ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("normalize", ["none", "minmax", "zscore", "rank"])
+@FEW
 @given(seed=st.integers(0, 10**6))
 def test_cold_start_ranks_by_the_rest(normalize, seed):
     cat, items, _ = world(seed)
@@ -379,6 +356,7 @@ FULL = pc.Policy(
 )
 
 
+@FEW
 @given(seed=st.integers(0, 10**6))
 def test_the_order_of_insertion_does_not_matter(seed):
     cat, items, user = world(seed)
@@ -439,7 +417,9 @@ def test_scores_add_up_however_wild_the_weights():
     cat, items, user = world(12)
     rng = np.random.default_rng(12)
     for _ in range(60):
-        extra = {f"s{i}": float(rng.normal() * 10.0 ** rng.integers(-12, 13)) for i in range(rng.integers(1, 9))}
+        extra = {
+            f"s{i}": float(rng.normal() * 10.0 ** rng.integers(-12, 13)) for i in range(rng.integers(1, 9))
+        }
         signals = {name: dict(zip(items.ids, rng.normal(size=60).tolist(), strict=True)) for name in extra}
         blend = pc.Blend({"a": 1.0, "b": -1e-3}, normalize="none", **extra)
         slate = pc.rank(cat, user, pc.Policy(score=blend, candidates=30), k=15, signals=signals)
@@ -496,7 +476,9 @@ def test_timings_name_the_stages():
 def test_reasons_name_the_largest_terms():
     cat, _, user = world(14)
     policy = pc.Policy(
-        candidates=60, score=pc.Blend({"a": 1.0}, "none", pop=-2.0, count=1e-3, new=5.0), diversity=pc.MMR(0.9)
+        candidates=60,
+        score=pc.Blend({"a": 1.0}, "none", pop=-2.0, count=1e-3, new=5.0),
+        diversity=pc.MMR(0.9),
     )
     slate = pc.rank(cat, user["a"], policy, k=20)
     varied = 0

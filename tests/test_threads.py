@@ -1,5 +1,6 @@
-"""Long calls on an index: threads, the GIL, progress, Ctrl-C."""
+"""Long calls: threads, the GIL, progress, Ctrl-C, forks."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -123,6 +124,15 @@ def test_search_releases_the_gil(built, x):
     assert ticks >= 5 and ticks >= 10 * seconds
 
 
+def test_ranking_a_batch_releases_the_gil(x):
+    cat = pc.Catalog({"v": pc.Space(DIM)})
+    cat.upsert(range(4000), x[:4000])
+    policy = pc.Policy(candidates=500, diversity=pc.MMR(0.5))
+    ticks, seconds = ticks_during(lambda: pc.rank(cat, x[:300], policy, k=20, num_threads=1))
+    assert seconds > 0.1, "too quick to tell"
+    assert ticks >= 5 and ticks >= 10 * seconds
+
+
 def test_progress_is_told(x):
     told = []
     index = pc.Index(DIM, "l2", M=8, ef_construction=60)
@@ -212,3 +222,28 @@ def test_ctrl_c_stops_an_add_and_undoes_it(progress):
         assert time.perf_counter() - sent < 15
     finally:
         child.kill()
+
+
+FORKED = """
+    import os
+    import numpy as np
+    import perso_core as pc
+
+    x = np.random.default_rng(0).standard_normal((5500, 96)).astype(np.float32)
+    index = pc.Index(96, "l2", M=6, ef_construction=30)
+    index.add(x, num_threads=2)
+    expected = index.search(x[:50], num_threads=2).ids.tolist()
+    child = os.fork()
+    if child == 0:
+        same = index.search(x[:50], num_threads=2).ids.tolist() == expected
+        index.add(-x[:100], num_threads=2)
+        os._exit(0 if same and len(index) == 5600 else 3)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), len(index))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_a_forked_server_works_in_its_children():
+    code = [sys.executable, "-W", "ignore", "-c", textwrap.dedent(FORKED)]
+    done = subprocess.run(code, capture_output=True, text=True, timeout=60)
+    assert done.stdout == "0 5500\n", done.stderr
