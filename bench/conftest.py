@@ -38,6 +38,12 @@ def pytest_configure(config: pytest.Config) -> None:
     folder = _folder(config)
     if folder is not None and not folder.is_dir():
         raise pytest.UsageError(f"--data: expected a folder, got {folder}")
+    # A benchmark that skips for want of a peer has nothing to time, and one that fails before timing has
+    # said enough: neither needs this warning, which the project's settings would turn into an error.
+    config.addinivalue_line(
+        "filterwarnings",
+        "ignore:Benchmark fixture was not used at all:pytest_benchmark.logger.PytestBenchmarkWarning",
+    )
     # pytest-benchmark's own table repeats what the report says.
     config.option.benchmark_quiet = True
 

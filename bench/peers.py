@@ -62,12 +62,16 @@ def build_hnswlib(vectors: Vectors, m: int) -> Built:
 
 @dataclass(frozen=True)
 class Setting:
-    """The first width of a search that reaches a recall."""
+    """The first width of a search that reaches a recall; `ef` None for a scan."""
 
     name: str
     index: Any
-    ef: int
+    ef: int | None
     recall: float
+
+    @property
+    def how(self) -> str:
+        return "exact" if self.ef is None else f"ef={self.ef}"
 
 
 def first_reaching(
@@ -78,6 +82,11 @@ def first_reaching(
         if found >= recall:
             return Setting(name, index, ef, found)
     return None
+
+
+def scan_reaching(name: str, index: pc.Index, vectors: Vectors, recall: float, k: int) -> Setting | None:
+    found = vectors.recall(index.search(vectors.queries, k, exact=True, num_threads=-1).ids)
+    return Setting(name, index, None, found) if found >= recall else None
 
 
 def our_answers(index: pc.Index, queries: np.ndarray, ef: int, k: int) -> np.ndarray:
