@@ -12,10 +12,11 @@ Start with `help(pc.rank)`, `help(pc.Catalog)` and `help(pc.Policy)`; `pc.Index`
 
 from . import _core
 from ._core import FormatError, ReplayError, __version__
+from .blend import Blend, Decay, Signal
 from .candidates import Candidates
 from .catalog import Catalog, Space
 from .index import Index, cpu_features, dot, topk
-from .policy import MMR, Blend, Decay, EpsilonGreedy, Policy, Signal
+from .policy import MMR, EpsilonGreedy, Policy
 from .ranking import rank, replay
 from .results import Hit, Hits, Slate, SlateBatch, SlateItem
 

@@ -1,379 +1,23 @@
-"""What a ranking does: frozen, hashable parts that validate themselves and round-trip through JSON.
+"""What a ranking does: variety, exploration, and the whole configuration.
 
-A `Policy` is the whole configuration. Its `hash` is SHA-256 over its canonical JSON (RFC 8785), the same
-in every process and on every machine; a decision record carries it.
+A `Policy` has a `hash`: SHA-256 over its canonical JSON (RFC 8785), the same in every process and on every
+machine; a decision record carries it.
 """
 
 from __future__ import annotations
 
 import json
-import keyword
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
-from fractions import Fraction
 from types import MappingProxyType
-from typing import Any, TypeAlias, TypeVar, cast
+from typing import Any, cast
 
 from . import _convert, _core
-from ._types import NORMALIZERS, Normalize
+from .blend import MOST, Blend, Part, assign, expect_kind
 
-__all__ = ["MMR", "Blend", "Decay", "EpsilonGreedy", "Policy", "Signal"]
+__all__ = ["MMR", "EpsilonGreedy", "Policy"]
 
 _SCHEMA = "perso_core.policy/1"
-_MOST = 2**53
-_UNITS = {"w": 604_800_000_000, "d": 86_400_000_000, "h": 3_600_000_000, "m": 60_000_000, "s": 1_000_000}
-_HALF_LIFE = re.compile(r"(\d+(?:\.\d+)?)\s*([wdhms])")
-
-_P = TypeVar("_P", bound="_Part")
-
-
-class _Part:
-    """A part of a policy: it knows its JSON form."""
-
-    __slots__ = ()
-
-    def _document(self) -> dict[str, Any]:
-        raise NotImplementedError
-
-    @classmethod
-    def _from_document(cls: type[_P], document: dict[str, Any]) -> _P:
-        raise NotImplementedError
-
-    def to_json(self) -> str:
-        """This part as JSON."""
-        return json.dumps(self._document(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-
-    @classmethod
-    def from_json(cls: type[_P], text: str) -> _P:
-        """The part that `to_json` wrote; ValueError where the text is something else."""
-        what = f"{cls.__name__}.from_json"
-        try:
-            document = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise _convert.invalid(what, "a JSON object", f"text that is none ({error})") from None
-        if not isinstance(document, dict):
-            raise _convert.invalid(what, "a JSON object", _convert.kind_of(document))
-        try:
-            part = cls._from_document(dict(document))
-        except KeyError as missing:
-            raise _convert.invalid(what, f"the key {missing}", f"the keys {sorted(document)}") from None
-        if part._document().keys() != document.keys():
-            raise _convert.invalid(
-                what, f"the keys {sorted(part._document())}", f"the keys {sorted(document)}"
-            )
-        return part
-
-
-def _set(part: object, **values: object) -> None:
-    for name, value in values.items():
-        object.__setattr__(part, name, value)
-
-
-def _normalize(argument: str, value: object) -> Normalize:
-    return cast(Normalize, _convert.choice(argument, value, NORMALIZERS))
-
-
-def _expect_kind(document: dict[str, Any], kind: str) -> None:
-    if document["kind"] != kind:
-        raise _convert.invalid("kind", repr(kind), repr(document["kind"]))
-
-
-# --- signals ---------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Signal(_Part):
-    """A weighted number per candidate, with a normaliser of its own.
-
-    Args:
-        weight: the factor of the normalised value; negative turns the signal round.
-        normalize: "none", "minmax", "zscore" or "rank"; None for that of the `Blend` it is in.
-    """
-
-    weight: float = 1.0
-    normalize: Normalize | None = None
-
-    def __post_init__(self) -> None:
-        _set(self, weight=_convert.real("weight", self.weight))
-        if self.normalize is not None:
-            _normalize("normalize", self.normalize)
-
-    def _document(self) -> dict[str, Any]:
-        return {"kind": "signal", "weight": self.weight, "normalize": self.normalize}
-
-    @classmethod
-    def _from_document(cls, document: dict[str, Any]) -> Signal:
-        _expect_kind(document, "signal")
-        return cls(document["weight"], document["normalize"])
-
-
-@dataclass(frozen=True)
-class Decay(_Part):
-    """Freshness: 2^(-age / half_life) of a timestamp attribute, 1 for what is new or dated in the future.
-
-    Args:
-        attribute: the timestamp attribute that ages are measured from.
-        half_life: after which the value has halved: text such as "3d", "12h", "90m", "45s" or "2w", a
-            `datetime.timedelta`, or seconds. Kept as text.
-        weight: the factor of the normalised value.
-        normalize: as for `Signal`. "none" keeps the value as the formula gives it.
-    """
-
-    attribute: str
-    half_life: str | timedelta | float
-    weight: float = 1.0
-    normalize: Normalize | None = None
-
-    def __post_init__(self) -> None:
-        _convert.text("attribute", self.attribute)
-        _set(
-            self, weight=_convert.real("weight", self.weight), half_life=_in_words(_half_life(self.half_life))
-        )
-        if self.normalize is not None:
-            _normalize("normalize", self.normalize)
-
-    @property
-    def half_life_us(self) -> int:
-        """The half-life in microseconds."""
-        return _half_life(self.half_life)
-
-    def _document(self) -> dict[str, Any]:
-        return {
-            "kind": "decay",
-            "attribute": self.attribute,
-            "half_life_us": self.half_life_us,
-            "weight": self.weight,
-            "normalize": self.normalize,
-        }
-
-    @classmethod
-    def _from_document(cls, document: dict[str, Any]) -> Decay:
-        _expect_kind(document, "decay")
-        half_life = timedelta(
-            microseconds=_convert.integer("half_life_us", document["half_life_us"], 1, _MOST)
-        )
-        return cls(document["attribute"], half_life, document["weight"], document["normalize"])
-
-
-def _half_life(value: object) -> int:
-    """A half-life in microseconds."""
-    expected = "a duration such as '3d', '12h', '90m', '45s' or '2w', a timedelta, or seconds"
-    if isinstance(value, timedelta):
-        count = value // _convert.MICROSECOND
-    elif isinstance(value, str):
-        match = _HALF_LIFE.fullmatch(value.strip())
-        if match is None:
-            raise _convert.invalid("half_life", expected, repr(value))
-        number, unit = match.groups()
-        # In integers: a float has too few digits for microseconds in centuries.
-        whole, _, decimals = number.partition(".")
-        count = round(Fraction(int(whole + decimals) * _UNITS[unit], 10 ** len(decimals)))
-    elif isinstance(value, bool) or not isinstance(value, int | float):
-        raise _convert.wrong_type("half_life", expected, _convert.kind_of(value))
-    else:
-        count = round(_convert.real("half_life", value) * _UNITS["s"])
-    if not 1 <= count <= _MOST:
-        raise _convert.invalid("half_life", "more than 0 and at most 2^53 microseconds", repr(value))
-    return count
-
-
-def _in_words(count: int) -> str:
-    """The shortest text for so many microseconds: one for each duration, so that equal decays are equal."""
-    for unit in ("d", "h", "m"):
-        if count % _UNITS[unit] == 0:
-            return f"{count // _UNITS[unit]}{unit}"
-    whole, rest = divmod(count, _UNITS["s"])
-    return f"{whole}.{rest:06d}".rstrip("0").rstrip(".") + "s"
-
-
-_AnySignal: TypeAlias = Signal | Decay
-_Similarity: TypeAlias = float | Signal | Mapping[str, float | Signal] | None
-
-
-class Blend(_Part):
-    """The score: a sum of weighted signals, each normalised over the pool.
-
-    Args:
-        similarity: the weight of the similarity between user and item; `{space: weight}` where there are
-            several spaces; None for none. A `Signal` in place of a weight has its own normaliser.
-        normalize: for every signal that names no other. With x the value and the pool's minimum, maximum,
-            mean and standard deviation: "minmax" is (x - min) / (max - min), "zscore" is
-            (x - mean) / sd, "rank" the average rank from 0 to 1, "none" is x.
-        **signals: a weight, `Signal` or `Decay` under a name. The name of a weight or a `Signal` is that of a
-            signal given to `rank(..., signals=)`, else of a bool, int or float attribute; the name of a
-            `Decay` is free. A missing value contributes 0.
-
-    The terms of a slate have the signals' names: "similarity" for one space, "similarity.cf" and so on for
-    several, then the keywords in the order they are written in.
-
-    >>> import perso_core as pc
-    >>> pc.Blend(1, popularity=0.2, freshness=pc.Decay("published_at", half_life="72h", weight=0.3))
-    Blend(similarity=1.0, popularity=0.2, freshness=Decay('published_at', half_life='3d', weight=0.3))
-    """
-
-    __slots__ = ("_signals", "_similarity")
-
-    _similarity: Signal | Mapping[str, Signal] | None
-    _signals: Mapping[str, _AnySignal]
-
-    def __init__(
-        self,
-        similarity: _Similarity = 1.0,
-        normalize: Normalize = "minmax",
-        **signals: float | Signal | Decay,
-    ) -> None:
-        default = _normalize("normalize", normalize)
-        kept: Signal | Mapping[str, Signal] | None
-        if isinstance(similarity, Mapping):
-            if not similarity:
-                raise _convert.invalid("similarity", "at least one space, or None", "{}")
-            kept = MappingProxyType(
-                {
-                    _convert.text("similarity", space): _weighted(f"similarity[{space!r}]", weight, default)
-                    for space, weight in similarity.items()
-                }
-            )
-        else:
-            kept = None if similarity is None else _weighted("similarity", similarity, default)
-        named: dict[str, _AnySignal] = {}
-        for name, value in signals.items():
-            if isinstance(value, Decay):
-                named[name] = Decay(
-                    value.attribute, value.half_life, value.weight, value.normalize or default
-                )
-            else:
-                named[name] = _weighted(name, value, default)
-        if kept is None and not named:
-            raise _convert.invalid("score", "a Blend of at least one signal", "none")
-        _set(self, _similarity=kept, _signals=MappingProxyType(named))
-
-    def __setattr__(self, name: str, value: object) -> None:
-        raise AttributeError(f"a Blend is frozen: {name} cannot be set")
-
-    def __delattr__(self, name: str) -> None:
-        raise AttributeError(f"a Blend is frozen: {name} cannot be deleted")
-
-    @property
-    def similarity(self) -> Signal | Mapping[str, Signal] | None:
-        """The similarity's weight and normaliser, by space where spaces were named."""
-        return self._similarity
-
-    @property
-    def signals(self) -> Mapping[str, Signal | Decay]:
-        """The other signals by name, each with its normaliser."""
-        return self._signals
-
-    def _document(self) -> dict[str, Any]:
-        out: list[dict[str, Any]] = []
-        similarity = self._similarity
-        if isinstance(similarity, Signal):
-            out.append(_named(similarity, "similarity", "similarity", space=None))
-        elif similarity is not None:
-            for space, signal in similarity.items():
-                name = "similarity" if len(similarity) == 1 else f"similarity.{space}"
-                out.append(_named(signal, "similarity", name, space=space))
-        for name, value in self._signals.items():
-            if isinstance(value, Decay):
-                out.append(
-                    _named(value, "decay", name, attribute=value.attribute, half_life_us=value.half_life_us)
-                )
-            else:
-                out.append(_named(value, "value", name))
-        return {"signals": out}
-
-    @classmethod
-    def _from_document(cls, document: dict[str, Any]) -> Blend:
-        bare: Signal | None = None
-        spaces: dict[str, float | Signal] = {}
-        signals: dict[str, float | Signal | Decay] = {}
-        for one in document["signals"]:
-            weight, normalize = one["weight"], one["normalize"]
-            if one["kind"] == "similarity":
-                if one["space"] is None:
-                    bare = Signal(weight, normalize)
-                else:
-                    spaces[one["space"]] = Signal(weight, normalize)
-            elif one["kind"] == "decay":
-                half_life = timedelta(microseconds=one["half_life_us"])
-                signals[one["name"]] = Decay(one["attribute"], half_life, weight, normalize)
-            elif one["kind"] == "value":
-                signals[one["name"]] = Signal(weight, normalize)
-            else:
-                raise _convert.invalid("kind", "'similarity', 'value' or 'decay'", repr(one["kind"]))
-        similarity: _Similarity = spaces or bare
-        blend = cls(similarity, "minmax", **signals)
-        # Names and order are part of a policy's hash, so what a Blend would write otherwise it cannot be.
-        if blend._document()["signals"] != document["signals"]:
-            raise _convert.invalid(
-                "signals",
-                "similarities first, with the names and keys that a Blend gives them",
-                document["signals"],
-            )
-        return blend
-
-    def __eq__(self, other: object) -> bool:
-        return self._document() == other._document() if isinstance(other, Blend) else NotImplemented
-
-    def __hash__(self) -> int:
-        return hash(self.to_json())
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Blend.from_json, (self.to_json(),)
-
-    def __repr__(self) -> str:
-        everything: list[_AnySignal] = [*self._signals.values()]
-        if isinstance(self._similarity, Signal):
-            everything.append(self._similarity)
-        elif self._similarity is not None:
-            everything.extend(self._similarity.values())
-        kinds = {signal.normalize for signal in everything}
-        common = cast(Normalize, kinds.pop()) if len(kinds) == 1 else "minmax"
-        if isinstance(self._similarity, Signal) or self._similarity is None:
-            parts = [f"similarity={_short(self._similarity, common)}"]
-        else:
-            inner = ", ".join(f"{space!r}: {_short(s, common)}" for space, s in self._similarity.items())
-            parts = [f"similarity={{{inner}}}"]
-        if common != "minmax":
-            parts.append(f"normalize={common!r}")
-        # Other names have to be passed as **{...}.
-        parts += [f"{n}={_short(s, common)}" for n, s in self._signals.items() if _is_keyword(n)]
-        others = [f"{n!r}: {_short(s, common)}" for n, s in self._signals.items() if not _is_keyword(n)]
-        if others:
-            parts.append("**{" + ", ".join(others) + "}")
-        return f"Blend({', '.join(parts)})"
-
-
-def _is_keyword(name: str) -> bool:
-    """Whether a call can have an argument of this name."""
-    return name.isidentifier() and not keyword.iskeyword(name)
-
-
-def _weighted(argument: str, value: object, default: Normalize) -> Signal:
-    if isinstance(value, Signal):
-        return Signal(value.weight, value.normalize or default)
-    if isinstance(value, bool) or not hasattr(value, "__float__"):
-        kinds = (
-            "a number or a Signal" if argument.startswith("similarity") else "a number, a Signal or a Decay"
-        )
-        raise _convert.wrong_type(argument, kinds, _convert.kind_of(value))
-    return Signal(_convert.real(argument, value), default)
-
-
-def _named(signal: _AnySignal, kind: str, name: str, **more: object) -> dict[str, Any]:
-    return {"kind": kind, "name": name, "weight": signal.weight, "normalize": signal.normalize, **more}
-
-
-def _short(signal: _AnySignal | None, common: Normalize) -> str:
-    """A signal as somebody would write it inside a Blend with this normaliser."""
-    if signal is None:
-        return "None"
-    own = "" if signal.normalize == common else f", normalize={signal.normalize!r}"
-    if isinstance(signal, Decay):
-        weight = "" if signal.weight == 1.0 else f", weight={signal.weight!r}"
-        return f"Decay({signal.attribute!r}, half_life={signal.half_life!r}{weight}{own})"
-    return f"Signal({signal.weight!r}{own})" if own else repr(signal.weight)
 
 
 # --- variety, exploration --------------------------------------------------------------------------
@@ -387,7 +31,7 @@ def _unit(argument: str, value: object) -> float:
 
 
 @dataclass(frozen=True)
-class MMR(_Part):
+class MMR(Part):
     """Maximal marginal relevance: each slot weighs the score against likeness to the slots above it.
 
     Args:
@@ -399,7 +43,7 @@ class MMR(_Part):
     space: str | None = None
 
     def __post_init__(self) -> None:
-        _set(self, diversity=_unit("diversity", self.diversity))
+        assign(self, diversity=_unit("diversity", self.diversity))
         if self.space is not None:
             _convert.text("space", self.space)
 
@@ -408,12 +52,12 @@ class MMR(_Part):
 
     @classmethod
     def _from_document(cls, document: dict[str, Any]) -> MMR:
-        _expect_kind(document, "mmr")
+        expect_kind(document, "mmr")
         return cls(document["diversity"], document["space"])
 
 
 @dataclass(frozen=True)
-class EpsilonGreedy(_Part):
+class EpsilonGreedy(Part):
     """Any eligible candidate with probability `epsilon`, spread evenly; else the best.
 
     With n eligible candidates the best has propensity 1 - epsilon + epsilon / n, any other epsilon / n.
@@ -425,14 +69,14 @@ class EpsilonGreedy(_Part):
     epsilon: float
 
     def __post_init__(self) -> None:
-        _set(self, epsilon=_unit("epsilon", self.epsilon))
+        assign(self, epsilon=_unit("epsilon", self.epsilon))
 
     def _document(self) -> dict[str, Any]:
         return {"kind": "epsilon_greedy", "epsilon": self.epsilon}
 
     @classmethod
     def _from_document(cls, document: dict[str, Any]) -> EpsilonGreedy:
-        _expect_kind(document, "epsilon_greedy")
+        expect_kind(document, "epsilon_greedy")
         return cls(document["epsilon"])
 
 
@@ -461,7 +105,7 @@ class Policy:
 
     def __post_init__(self) -> None:
         if self.candidates is not None:
-            _set(self, candidates=_convert.integer("candidates", self.candidates, 1, _MOST))
+            assign(self, candidates=_convert.integer("candidates", self.candidates, 1, MOST))
         _instance("score", self.score, Blend, "a Blend")
         if self.diversity is not None:
             _instance("diversity", self.diversity, MMR, "an MMR, or None")
@@ -469,11 +113,11 @@ class Policy:
             _instance("explore", self.explore, EpsilonGreedy, "an EpsilonGreedy, or None")
         _instance("caps", self.caps, Mapping, "a mapping of attributes to integers")
         caps = {
-            _convert.text("caps", name): _convert.integer(f"caps[{name!r}]", cap, 1, _MOST)
+            _convert.text("caps", name): _convert.integer(f"caps[{name!r}]", cap, 1, MOST)
             for name, cap in self.caps.items()
         }
         caps = dict(sorted(caps.items()))
-        _set(self, caps=MappingProxyType(caps))
+        assign(self, caps=MappingProxyType(caps))
         document = {
             "schema": _SCHEMA,
             "candidates": self.candidates,
@@ -483,7 +127,7 @@ class Policy:
             "explore": None if self.explore is None else self.explore._document(),
         }
         # The core has the last word, and the canonical form.
-        _set(self, _core=_core.Policy(json.dumps(document)))
+        assign(self, _core=_core.Policy(json.dumps(document)))
 
     @property
     def hash(self) -> str:
