@@ -27,11 +27,39 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `perso-core demo`."""
     parser.description = DESCRIPTION
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--data", type=Path, metavar="PATH", help="a folder with ml-100k.inter and ml-100k.item, instead of the download")
-    parser.add_argument("--user", type=int, default=DEFAULT_USER, metavar="ID", help="whose slate to print, 1 to 943 (default: %(default)s)")
-    parser.add_argument("--k", type=_slate_length, default=DEFAULT_K, metavar="N", help="films in that slate (default: %(default)s); the table always measures 20")
-    parser.add_argument("--seed", type=_seed, default=DEFAULT_SEED, metavar="N", help="the same seed prints the same bits, timings aside (default: %(default)s)")
-    parser.add_argument("--html", type=Path, metavar="FILE", help="also write the results, with a plot, as one self-contained page")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        metavar="PATH",
+        help="a folder with ml-100k.inter and ml-100k.item, instead of the download",
+    )
+    parser.add_argument(
+        "--user",
+        type=int,
+        default=DEFAULT_USER,
+        metavar="ID",
+        help="whose slate to print, 1 to 943 (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--k",
+        type=_slate_length,
+        default=DEFAULT_K,
+        metavar="N",
+        help="films in that slate (default: %(default)s); the table always measures 20",
+    )
+    parser.add_argument(
+        "--seed",
+        type=_seed,
+        default=DEFAULT_SEED,
+        metavar="N",
+        help="the same seed prints the same bits, timings aside (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--html",
+        type=Path,
+        metavar="FILE",
+        help="also write the results, with a plot, as one self-contained page",
+    )
     parser.add_argument("--no-progress", action="store_true", help="no progress bars")
 
 

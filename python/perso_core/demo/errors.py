@@ -32,9 +32,12 @@ def require_extras() -> None:
             if isinstance(error, ModuleNotFoundError) and error.name == module:
                 missing.append(package)
             else:
-                raise DemoError(f"the Python package {package} is installed but does not load: {error}") from error
+                raise DemoError(
+                    f"the Python package {package} is installed but does not load: {error}"
+                ) from error
     if missing:
+        verb = "is" if len(missing) == 1 else "are"
         raise DemoError(
-            f"the demo needs {', '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not installed.\n"
+            f"the demo needs {', '.join(missing)}, which {verb} not installed.\n"
             "Install the demo's extras:  pip install 'perso_core[demo]'"
         )

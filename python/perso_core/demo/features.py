@@ -6,10 +6,14 @@ against those item factors, as a server would do it per request, with the confid
 every four films seen since: what someone rated last says most about what comes next.
 
 `content` (64 dims, cosine). TF-IDF over the genres and over the words of the title, projected by a truncated
-SVD, scaled to length one. A user's vector is the mean over the last films they liked, the latest weighing most.
+SVD, scaled to length one. A user's vector is the mean over the last films they liked, the latest weighing
+most.
 
 The constants were chosen on a validation split inside the kept ratings, never on the held-out ones;
-`python -m perso_core.demo.tune` runs that search again. @TUNED@
+`python -m perso_core.demo.tune` runs that search again. It gave, as nDCG@20 of the factors alone: 0.2361 as
+set below, 0.2324 to 0.2353 for the nearest confidences and regularizations, and 0.1853 when every rating of
+the history counts the same in the fold-in. The settings of the text space hardly matter: 0.2375 to 0.2379
+for the hybrid.
 
 Everything is reproducible to the bit on one machine: seeded, and with one BLAS thread, because the order in
 which threads add up decides the last bit of a sum.
@@ -73,6 +77,9 @@ def build(
     step: Callable[[], None] = lambda: None,
 ) -> Features:
     """Train both spaces on `kept`; `step` is called after each of the `iterations + 1` parts."""
+    # The limit holds for the BLAS libraries that are loaded when it is set, so these come first.
+    import implicit.cpu.als  # noqa: F401
+    import sklearn.decomposition  # noqa: F401
     from threadpoolctl import threadpool_limits
 
     cf, content = cf or CfSettings(), content or ContentSettings()
@@ -136,7 +143,9 @@ def liked_mean(movielens: MovieLens, kept: Ratings, items: Vectors, settings: Co
     users = np.zeros((len(movielens.user_ids), items.shape[1]))
     for user, history in newest_first(kept).items():
         liked = history.take(history.stars >= settings.liked_stars)
-        recent = (liked if len(liked) else history).take(np.arange(min(settings.liked_films, len(liked) or len(history))))
+        recent = (liked if len(liked) else history).take(
+            np.arange(min(settings.liked_films, len(liked) or len(history)))
+        )
         weights = 0.5 ** (np.arange(len(recent)) / settings.films_to_half)
         users[np.searchsorted(movielens.user_ids, user)] = weights @ items[movielens.films.rows(recent.items)]
     return unit(users)

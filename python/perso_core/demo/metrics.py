@@ -35,14 +35,16 @@ class Quality:
 class Judge:
     """Scores slates against the held-out ratings; made once, used for every policy."""
 
-    def __init__(self, users: Ids, held_out: Ratings, films: Films, content: NDArray[np.float32], k: int = K) -> None:
+    def __init__(
+        self, users: Ids, held_out: Ratings, films: Films, content: NDArray[np.float32], k: int = K
+    ) -> None:
         import ir_measures
         from ir_measures import R, nDCG
 
         self._users = users
         self._films = films
         self._content = content.astype(np.float64)
-        self._genres = [frozenset(genres) for genres in films.genres]
+        self._genres = genre_distances(films.genres)
         self._k = k
         self._recall, self._ndcg = R @ k, nDCG @ k
         truth = [
@@ -62,7 +64,7 @@ class Judge:
             recall=float(recall.mean()),
             ndcg=float(ndcg.mean()),
             diversity=_mean([distance(self._content[row]) for row in rows]),
-            genre_diversity=_mean([genre_distance([self._genres[i] for i in row]) for row in rows]),
+            genre_diversity=_mean([mean_of_pairs(self._genres[np.ix_(row, row)]) for row in rows]),
             coverage=len(shown) / len(self._films),
             length=float(np.mean([len(slate) for slate in slates])),
             recall_of=recall,
@@ -97,22 +99,27 @@ def distance(vectors: NDArray[np.float64]) -> float:
     return float(1.0 - pairs)
 
 
-def genre_distance(genres: Sequence[frozenset[str]]) -> float:
-    """Mean Jaccard distance over all pairs of genre sets; 0 for fewer than two."""
-    pairs = [
-        1.0 - len(a & b) / len(a | b) if a | b else 0.0
-        for i, a in enumerate(genres)
-        for b in genres[i + 1 :]
-    ]
-    return _mean(pairs)
+def genre_distances(genres: Sequence[Sequence[str]]) -> NDArray[np.float64]:
+    """(n, n) Jaccard distances between sets of genres: the share of their union that is not in both."""
+    names = sorted({name for one in genres for name in one})
+    has = np.array([[name in one for name in names] for one in genres], dtype=np.float64)
+    both = has @ has.T
+    size = has.sum(axis=1)
+    either = size[:, None] + size[None, :] - both
+    shared: NDArray[np.float64] = np.divide(both, either, out=np.ones_like(both), where=either > 0)
+    return 1.0 - shared
 
 
-def paired_difference(first: NDArray[np.float64], second: NDArray[np.float64]) -> tuple[float, float, float]:
-    """Mean of `first - second` over users, and its 95 % interval (normal approximation)."""
+def mean_of_pairs(distances: NDArray[np.float64]) -> float:
+    """Mean over the pairs of a symmetric matrix with zeros on its diagonal; 0 for fewer than two."""
+    n = len(distances)
+    return float(distances.sum() / (n * (n - 1))) if n > 1 else 0.0
+
+
+def paired_difference(first: NDArray[np.float64], second: NDArray[np.float64]) -> tuple[float, float]:
+    """Mean of `first - second` over users, and half of its 95 % interval (normal approximation)."""
     difference = first - second
-    mean = float(difference.mean())
-    margin = 1.96 * float(difference.std(ddof=1)) / len(difference) ** 0.5
-    return mean, mean - margin, mean + margin
+    return float(difference.mean()), 1.96 * float(difference.std(ddof=1)) / len(difference) ** 0.5
 
 
 def _mean(values: Sequence[float]) -> float:

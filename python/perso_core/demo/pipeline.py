@@ -42,7 +42,10 @@ class Audience:
 def build_catalog(movielens: MovieLens, features: Features, seed: int) -> pc.Catalog:
     """Two spaces and three attributes per film."""
     catalog = pc.Catalog(
-        spaces={"cf": pc.Space(DIM, metric="ip", dtype="f32"), "content": pc.Space(DIM, metric="cosine", dtype="f32")},
+        spaces={
+            "cf": pc.Space(DIM, metric="ip", dtype="f32"),
+            "content": pc.Space(DIM, metric="cosine", dtype="f32"),
+        },
         seed=seed,
     )
     catalog.upsert(
@@ -83,21 +86,23 @@ def rank_all(
     catalog: pc.Catalog, people: Audience, named: Named, k: int, seed: int, num_threads: int = -1
 ) -> list[NDArray[np.int64]]:
     """One slate per user, nothing that they have already seen in it."""
-    if named.personal:
+    if named.spaces:
         batch = pc.rank(
             catalog,
-            people.vectors,
+            {space: people.vectors[space] for space in named.spaces},
             named.policy,
             k,
             exclude=people.seen,
             at=people.at,
             seed=seed,
-            request_id="demo",
+            request_id=named.name,
             num_threads=num_threads,
         )
         return [slate.ids for slate in batch]
     # Without personal input there is no vector to batch over: one call per user.
     return [
-        pc.rank(catalog, None, named.policy, k, exclude=seen, at=people.at, seed=seed, request_id="demo").ids
+        pc.rank(
+            catalog, None, named.policy, k, exclude=seen, at=people.at, seed=seed, request_id=named.name
+        ).ids
         for seen in people.seen
     ]

@@ -8,23 +8,29 @@ import perso_core as pc
 
 # How many candidates retrieval hands to ranking: less than a third of the catalog.
 POOL = 500
-# Weights by validation (`python -m perso_core.demo.tune`). @TUNED@
+# The weights, next to 1 for cf, are the best of `python -m perso_core.demo.tune`: validation nDCG@20 0.2383,
+# against 0.2361 for cf alone. The decay is there because the demo uses every stage: without it, 0.2381.
 CONTENT_WEIGHT = 0.05
 POPULARITY_WEIGHT = 0.1
-FRESHNESS_WEIGHT = 0.05
+FRESHNESS_WEIGHT = 0.02
 HALF_LIFE = "2922d"  # eight years
-DIVERSITY = 0.3
+# The last step before accuracy falls off: on validation 0.2 costs under 3 % of nDCG, 0.3 costs 7 %.
+DIVERSITY = 0.2
 EPSILON = 0.1
 GENRE_CAP = 3
 
 
 @dataclass(frozen=True)
 class Named:
-    """A policy and what the table calls it; `personal` says whether it is given the user's vectors."""
+    """A policy, what the table calls it, and what it adds to the policy before it.
+
+    `spaces` are those whose user vectors it is given.
+    """
 
     name: str
+    adds: str
     policy: pc.Policy
-    personal: bool = True
+    spaces: tuple[str, ...] = ("cf", "content")
 
 
 def hybrid_score(
@@ -58,20 +64,24 @@ def full() -> pc.Policy:
 
 
 def compared() -> list[Named]:
-    """One row of the table each; every policy adds one stage to the one above it."""
+    """One row of the table each, from the simplest policy to the full one."""
     explored = pc.Policy(
         candidates=POOL,
         score=hybrid_score(),
         diversity=pc.MMR(DIVERSITY, space="content"),
         explore=pc.EpsilonGreedy(EPSILON),
     )
+    popular = pc.Policy(candidates=POOL, score=pc.Blend(None, popularity=1.0))
+    factors = pc.Policy(candidates=POOL, score=pc.Blend({"cf": 1.0}))
+    hybrid = pc.Policy(candidates=POOL, score=hybrid_score())
+    cap = f"at most {GENRE_CAP} of a genre"
     return [
-        Named("popularity alone", pc.Policy(candidates=POOL, score=pc.Blend(similarity=0.0, popularity=1.0)), personal=False),
-        Named("cf alone", pc.Policy(candidates=POOL, score=pc.Blend(similarity={"cf": 1.0}))),
-        Named("hybrid", pc.Policy(candidates=POOL, score=hybrid_score())),
-        Named("hybrid + MMR", diversified(DIVERSITY)),
-        Named("hybrid + MMR + epsilon", explored),
-        Named(f"... + at most {GENRE_CAP} of a genre", full()),
+        Named("popularity alone", "popularity", popular, spaces=()),
+        Named("cf alone", "cf", factors, spaces=("cf",)),
+        Named("hybrid", "all signals", hybrid),
+        Named("hybrid + MMR", f"MMR({DIVERSITY})", diversified(DIVERSITY)),
+        Named("hybrid + MMR + epsilon", f"EpsilonGreedy({EPSILON})", explored),
+        Named(f"  + {cap}", cap, full()),
     ]
 
 

@@ -5,18 +5,18 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from string import ascii_uppercase
 
 from . import metrics, policies
 from .errors import DemoError
-from .show import cells, head, lead
+from .show import CAPS_NOTE, GAINS_TITLE, cells, gains, head
 from .story import OneUser, Outcome
 
 # The plot, in its own units; the page scales it.
 WIDTH, HEIGHT = 720.0, 400.0
 LEFT, RIGHT, TOP, BOTTOM = 64.0, 20.0, 16.0, 52.0
-_LABEL_HEIGHT = 15.0
 
 
 @dataclass(frozen=True)
@@ -36,14 +36,13 @@ class Axis:
 
 @dataclass(frozen=True)
 class Mark:
-    """A labelled point; `label_y` moves the label clear of its neighbours, `anchor` says on which side it is."""
+    """A point with a short label, above it or to its left; `name` is what the legend says."""
 
     x: float
     y: float
     label: str
-    label_x: float
-    label_y: float
-    anchor: str
+    name: str = ""
+    left: bool = False
 
 
 @dataclass(frozen=True)
@@ -82,31 +81,43 @@ def render(outcome: Outcome) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    leads = [("popularity alone", "hybrid"), ("cf alone", "hybrid"), ("hybrid", "hybrid + MMR")]
-    return environment.get_template("report.html.j2").render(
+    page: str = environment.get_template("report.html.j2").render(
         outcome=outcome,
         one=outcome.one,
         terms=[(name, head(name)) for name in _terms(outcome.one)],
         widest=_widest(outcome.one),
         rows=[cells(row) for row in outcome.table],
         steps=[(f"{step.diversity:.1f}", step.quality) for step in outcome.sweep],
-        leads=[lead(outcome, better, worse) for worse, better in leads],
+        gains=gains(outcome),
+        gains_title=GAINS_TITLE,
+        caps_note=CAPS_NOTE,
         k=metrics.K,
         genre_cap=policies.GENRE_CAP,
         plot=trade_off(outcome),
         number=_number,
     )
+    return page
 
 
 def trade_off(outcome: Outcome) -> Plot:
     """Diversity of a slate (x) against its nDCG (y): the sweep as a curve, the policies as points."""
     swept = [(step.quality.diversity, step.quality.ndcg, f"{step.diversity:.1f}") for step in outcome.sweep]
-    named = [(row.quality.diversity, row.quality.ndcg, row.name) for row in outcome.table]
+    named = [(row.quality.diversity, row.quality.ndcg, row.name.strip()) for row in outcome.table]
     x = axis([point[0] for point in swept + named], LEFT, WIDTH - RIGHT)
     y = axis([0.0] + [point[1] for point in swept + named], HEIGHT - BOTTOM, TOP)
     curve = " ".join(f"{x.place(a):.1f},{y.place(b):.1f}" for a, b, _ in swept)
-    steps = [Mark(x.place(a), y.place(b), label, x.place(a), y.place(b) - 9, "middle") for a, b, label in swept]
-    return Plot(WIDTH, HEIGHT, x, y, curve, steps, _apart([(x.place(a), y.place(b), label) for a, b, label in named]))
+    steps: list[Mark] = []
+    for a, b, label in swept:
+        here = Mark(x.place(a), y.place(b), label)
+        # Where the curve is steep, a label above a point would lie on the way to the last one.
+        steep = bool(steps) and abs(here.y - steps[-1].y) > abs(here.x - steps[-1].x)
+        steps.append(replace(here, left=steep))
+    # Names would lie over the curve and each other, so a policy is a letter and the legend tells which.
+    letters = [
+        Mark(x.place(a), y.place(b), letter, name)
+        for (a, b, name), letter in zip(named, ascii_uppercase, strict=False)
+    ]
+    return Plot(WIDTH, HEIGHT, x, y, curve, steps, letters)
 
 
 def axis(values: Sequence[float], start: float, end: float) -> Axis:
@@ -119,20 +130,6 @@ def axis(values: Sequence[float], start: float, end: float) -> Axis:
     step = next(power * factor for factor in (1, 2, 2.5, 5, 10) if power * factor >= rough * (1 - 1e-9))
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     return Axis(first * step, last * step, start, end, [round(i * step, 10) for i in range(first, last + 1)])
-
-
-def _apart(points: list[tuple[float, float, str]]) -> list[Mark]:
-    """Labels below their points, pushed down until no two of them touch."""
-    marks: list[Mark] = []
-    for x, y, label in sorted(points, key=lambda point: (point[1], point[0])):
-        to_left = x > (LEFT + WIDTH - RIGHT) / 2
-        label_x = x - 10 if to_left else x + 10
-        label_y = y + 18
-        for other in marks:
-            if abs(other.label_x - label_x) < 190 and label_y < other.label_y + _LABEL_HEIGHT:
-                label_y = other.label_y + _LABEL_HEIGHT
-        marks.append(Mark(x, y, label, label_x, label_y, "end" if to_left else "start"))
-    return marks
 
 
 def _terms(one: OneUser) -> list[str]:

@@ -1,7 +1,9 @@
-"""The demo on a terminal."""
+"""The demo on a terminal; fits 80 columns, uses more where there are more."""
 
 from __future__ import annotations
 
+import numpy as np
+from numpy.typing import NDArray
 from rich import box
 from rich.console import Console
 from rich.padding import Padding
@@ -9,10 +11,18 @@ from rich.table import Table
 from rich.text import Text
 
 from . import metrics, policies
-from .story import OneUser, Outcome, Row
+from .story import OneUser, Outcome, Row, Shown
 
-# The term names of the score, as column heads short enough for 80 columns.
+# Widths of the slate's columns.
+_PLACE, _NUMBER, _LEAST_FILM = 4, 7, 16
+# The term names of the score, as column heads of less than _NUMBER characters.
 _HEADS = {"similarity.cf": "cf", "similarity.content": "text", "popularity": "pop", "freshness": "fresh"}
+
+CAPS_NOTE = (
+    f"At most {policies.GENRE_CAP} of a genre is a rule for one screen of about ten films. Over {metrics.K} "
+    "slots it leaves little but rare genres, hence its price."
+)
+GAINS_TITLE = "What each step changes, with the 95 % interval over users"
 
 
 def show(outcome: Outcome, console: Console | None = None) -> None:
@@ -23,16 +33,17 @@ def show(outcome: Outcome, console: Console | None = None) -> None:
         f"{outcome.films:,} films, {outcome.kept:,} ratings to learn from, {outcome.held_out:,} held out. "
         f"Seed {outcome.seed}."
     )
-    console.print(
-        f"[dim]Catalog: {outcome.catalog_bytes:,} bytes on disk, content hash {outcome.catalog_hash}. "
-        f"The clock of the decay stands at {outcome.at:%Y-%m-%d}.[/]"
+    _notes(
+        console,
+        f"Catalog of {outcome.catalog_bytes:,} bytes, saved and opened. Content hash {outcome.catalog_hash}. "
+        f"The clock stands at {outcome.at:%Y-%m-%d}.",
     )
     _history(outcome.one, console)
     _slate(outcome.one, console)
     _summary(outcome, console)
     _trade_off(outcome, console)
     spent = ", ".join(f"{name} {seconds:.1f}" for name, seconds in outcome.seconds.items())
-    console.print(f"\n[dim]Seconds: {spent}; {sum(outcome.seconds.values()):.1f} in all.[/]")
+    _notes(console, f"Seconds: {spent}; {sum(outcome.seconds.values()):.1f} in all.")
 
 
 def head(term: str) -> str:
@@ -40,89 +51,8 @@ def head(term: str) -> str:
     return _HEADS.get(term, term)
 
 
-def lead(outcome: Outcome, better: str, worse: str) -> str:
-    """By how much one row of the table leads another, with what chance may account for."""
-    first, second = outcome.row(better).quality, outcome.row(worse).quality
-    recall = metrics.paired_difference(first.recall_of, second.recall_of)
-    ndcg = metrics.paired_difference(first.ndcg_of, second.ndcg_of)
-    return f"{better} - {worse}: recall@{metrics.K} {_interval(recall)}, nDCG@{metrics.K} {_interval(ndcg)}"
-
-
-def _interval(difference: tuple[float, float, float]) -> str:
-    mean, low, high = difference
-    return f"{mean:+.4f} ({low:+.4f} to {high:+.4f})"
-
-
-def _history(one: OneUser, console: Console) -> None:
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), title_justify="left", title=f"User {one.user}: the latest of {one.ratings} ratings")
-    table.add_column("rated", style="dim")
-    table.add_column("stars", style="yellow")
-    table.add_column("film")
-    table.add_column("genres", style="dim")
-    for seen in one.history:
-        table.add_row(seen.day, "*" * seen.stars, seen.film.label, ", ".join(seen.film.genres))
-    console.print()
-    console.print(table)
-
-
-def _slate(one: OneUser, console: Console) -> None:
-    terms = list(one.slate[0].terms) if one.slate else []
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), title_justify="left", title=f"The slate for user {one.user}")
-    table.add_column("#", justify="right", style="dim")
-    table.add_column("film, genres, reason", ratio=1)
-    table.add_column("score", justify="right", style="bold")
-    for name in terms:
-        table.add_column(head(name), justify="right")
-    table.add_column("prob", justify="right", style="cyan")
-    for place, shown in enumerate(one.slate, start=1):
-        film = Text(shown.film.label, style="bold")
-        if shown.held_out_stars is not None:
-            film.append(f"  rated {shown.held_out_stars} later", style="green")
-        film.append("\n" + ", ".join(shown.film.genres), style="not bold dim")
-        film.append("\n" + shown.reason, style="not bold magenta" if shown.explored else "not bold italic")
-        values = [f"{shown.terms[name]:.3f}" for name in terms]
-        table.add_row(str(place), film, f"{shown.score:.3f}", *values, f"{shown.propensity:.4f}")
-    console.print(table)
-    notes = [
-        f"score = {' + '.join(head(name) for name in terms)}, each already weighted; prob: the chance that this policy "
-        "puts this film into this slot, given the slots above.",
-        f"{len(one.slate)} of {one.k} slots filled, from {one.pool_size} candidates ({one.path} search), at most "
-        f"{policies.GENRE_CAP} films of a genre.",
-    ]
-    if one.short_reason is not None:
-        notes.append(f"Shorter than asked: {one.short_reason}")
-    hits = sum(shown.held_out_stars is not None for shown in one.slate)
-    notes.append(f"{hits} of the {one.held_out} films that the user went on to rate are in the slate.")
-    notes.append(f"Decision record: {one.record_bytes:,} bytes of JSON; replayed from it, bit for bit. Policy {one.policy_hash}.")
-    stages = ", ".join(f"{name} {micros:.0f}" for name, micros in one.timings_us.items())
-    notes.append(f"Microseconds: {stages}.")
-    for note in notes:
-        console.print(Padding(Text(note, style="dim"), (0, 1)))
-
-
-def _summary(outcome: Outcome, console: Console) -> None:
-    k = metrics.K
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), title_justify="left", title=f"All {outcome.users} users, slates of {k}, against their last ten ratings")
-    table.add_column("policy", no_wrap=True)
-    for name in (f"recall@{k}", f"nDCG@{k}", "diversity", "genres", "coverage", "length", "us each"):
-        table.add_column(name, justify="right")
-    for row in outcome.table:
-        table.add_row(*cells(row))
-    console.print()
-    console.print(table)
-    notes = (
-        "diversity: mean 1 - cosine over the pairs of a slate, in the text space; genres: mean Jaccard distance of "
-        "their genre sets; coverage: share of all films that some user is shown; length: films per slate.",
-        lead(outcome, "hybrid", "popularity alone") + "; 95 % intervals over users.",
-        lead(outcome, "hybrid", "cf alone") + ".",
-        lead(outcome, "hybrid + MMR", "hybrid") + ".",
-    )
-    for note in notes:
-        console.print(Padding(Text(note, style="dim"), (0, 1)))
-
-
 def cells(row: Row) -> list[str]:
-    """One row of the table, formatted."""
+    """One row of the summary, formatted."""
     q = row.quality
     return [
         row.name,
@@ -136,13 +66,131 @@ def cells(row: Row) -> list[str]:
     ]
 
 
-def _trade_off(outcome: Outcome, console: Console) -> None:
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), title_justify="left", title="Diversity against accuracy: the hybrid under MMR(d)")
-    table.add_column("d", justify="right")
-    for name in (f"recall@{metrics.K}", f"nDCG@{metrics.K}", "diversity", "genres", "coverage"):
-        table.add_column(name, justify="right")
-    for step in outcome.sweep:
-        values = cells(Row("", step.quality, 0.0))[1:6]
-        table.add_row(f"{step.diversity:.1f}", *values)
-    console.print()
+def gains(outcome: Outcome) -> list[tuple[str, str, str]]:
+    """Per step: what it is, and how it changes recall and nDCG."""
+    rows = outcome.table
+    hybrid = [row.name for row in rows].index("hybrid")
+    # The hybrid stands on its own next to each simpler policy; from there on every row adds to the last one.
+    steps = [(f"hybrid, next to {row.name}", rows[hybrid], row) for row in rows[:hybrid]]
+    steps += [(f"adding {rows[i].adds}", rows[i], rows[i - 1]) for i in range(hybrid + 1, len(rows))]
+    return [
+        (
+            title,
+            _change(one.quality.recall_of, other.quality.recall_of),
+            _change(one.quality.ndcg_of, other.quality.ndcg_of),
+        )
+        for title, one, other in steps
+    ]
+
+
+def _change(one: NDArray[np.float64], other: NDArray[np.float64]) -> str:
+    mean, margin = metrics.paired_difference(one, other)
+    return f"{mean:+.4f} ±{margin:.4f}"
+
+
+def _history(one: OneUser, console: Console) -> None:
+    table = _table(f"User {one.user}: the latest of {one.ratings} ratings", console)
+    table.add_column("rated", style="dim", no_wrap=True)
+    table.add_column("stars", style="yellow", no_wrap=True)
+    table.add_column("film")
+    table.add_column("genres", style="dim")
+    for seen in one.history:
+        table.add_row(seen.day, "*" * seen.stars, Text(seen.film.label), Text(", ".join(seen.film.genres)))
     console.print(table)
+
+
+def _slate(one: OneUser, console: Console) -> None:
+    terms = list(one.slate[0].terms) if one.slate else []
+    heads = ["score", *(head(name) for name in terms), "prob"]
+    # Not a rich table, because genres and reason run below the numbers over the whole width.
+    room = max(console.width - _PLACE - _NUMBER * len(heads), _LEAST_FILM)
+    console.print(f"\n[italic]The slate for user {one.user}[/]\n")
+    titles = " " * _PLACE + "film".ljust(room) + "".join(name.rjust(_NUMBER) for name in heads)
+    _uncut(console, Text(titles, style="bold"))
+    _uncut(console, Text("─" * len(titles), style="dim"))
+    for place, shown in enumerate(one.slate, start=1):
+        _slot(place, shown, room, console)
+    console.print()
+    notes = [
+        f"score = {' + '.join(head(name) for name in terms)}, all weighted. prob: the chance that this "
+        "policy puts this film into this slot, given the slots above.",
+        f"{len(one.slate)} of {one.k} slots filled from {one.pool_size} candidates ({one.path} search), "
+        f"at most {policies.GENRE_CAP} films of a genre.",
+    ]
+    if one.short_reason is not None:
+        notes.append(f"Shorter than asked: {one.short_reason}.")
+    hits = sum(shown.held_out_stars is not None for shown in one.slate)
+    notes += [
+        f"{hits} of the {one.held_out} films that the user went on to rate are in the slate.",
+        f"Decision record: {one.record_bytes:,} bytes of JSON; replayed from it, bit for bit.",
+        f"Policy {one.policy_hash}",
+        "Stages, in µs: " + ", ".join(f"{name} {micros:.0f}" for name, micros in one.timings_us.items()),
+    ]
+    _notes(console, *notes)
+
+
+def _slot(place: int, shown: Shown, room: int, console: Console) -> None:
+    film = Text(shown.film.label, style="bold")
+    film.truncate(room, overflow="ellipsis", pad=True)
+    line = Text(f"{place:>{_PLACE - 2}}  ")
+    line.append_text(film)
+    line.append(f"{shown.score:{_NUMBER}.3f}", style="bold")
+    line.append("".join(f"{value:{_NUMBER}.3f}" for value in shown.terms.values()))
+    line.append(f"{shown.propensity:{_NUMBER}.4f}", style="cyan")
+    _uncut(console, line)
+    genres = Text(", ".join(shown.film.genres), style="dim")
+    if shown.held_out_stars is not None:
+        genres = Text.assemble(genres, ("  rated " + "*" * shown.held_out_stars + " later", "green"))
+    reason = Text(shown.reason, style="magenta" if shown.explored else "italic")
+    for text in (genres, reason):
+        console.print(Padding(text, (0, 0, 0, _PLACE)))
+
+
+def _summary(outcome: Outcome, console: Console) -> None:
+    k = metrics.K
+    table = _table(f"All {outcome.users} users: slates of {k} against their last ten ratings", console)
+    table.add_column("policy", no_wrap=True)
+    for name in ("recall", "nDCG", "divers.", "genres", "cover.", "length", "µs"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in outcome.table:
+        table.add_row(*cells(row))
+    console.print(table)
+    _notes(
+        console,
+        f"recall@{k} counts every held-out film, nDCG@{k} takes its stars as gain. divers.: mean 1 - cosine "
+        "over the pairs of a slate, in the text space; genres: mean Jaccard distance of their genres; "
+        "cover.: share of the films that anyone is shown; length: films per slate; µs: wall time per slate.",
+        CAPS_NOTE,
+    )
+    table = _table(GAINS_TITLE, console)
+    table.add_column("", no_wrap=True)
+    table.add_column("recall", justify="right", no_wrap=True)
+    table.add_column("nDCG", justify="right", no_wrap=True)
+    for gain in gains(outcome):
+        table.add_row(*gain)
+    console.print(table)
+
+
+def _trade_off(outcome: Outcome, console: Console) -> None:
+    table = _table("Diversity against accuracy: the hybrid under MMR(d)", console)
+    for name in ("d", "recall", "nDCG", "divers.", "genres", "cover."):
+        table.add_column(name, justify="right", no_wrap=True)
+    for step in outcome.sweep:
+        table.add_row(f"{step.diversity:.1f}", *cells(Row("", "", step.quality, 0.0))[1:6])
+    console.print(table)
+
+
+def _table(title: str, console: Console) -> Table:
+    # A title of the table itself would be wrapped to the width of the table.
+    console.print(f"\n[italic]{title}[/]")
+    # Sides as narrow as they go: the widest table has to fit.
+    return Table(box=box.SIMPLE_HEAD, padding=(0, 1), collapse_padding=True, pad_edge=False)
+
+
+def _notes(console: Console, *notes: str) -> None:
+    for note in notes:
+        console.print(Padding(Text(note, style="dim"), (0, 1)))
+
+
+def _uncut(console: Console, line: Text) -> None:
+    console.print(line, no_wrap=True, overflow="crop")

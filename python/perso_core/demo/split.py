@@ -10,7 +10,7 @@ HELD_OUT = 10
 
 
 def split(ratings: Ratings, held_out: int = HELD_OUT, at_most: float = 1.0) -> tuple[Ratings, Ratings]:
-    """(kept, held out): per user, the last `held_out` ratings by time, but never more than the share `at_most`.
+    """(kept, held out): per user, the last `held_out` ratings by time, but no more than the share `at_most`.
 
     MovieLens stamps whole sessions with one second, so ties are common; the item id breaks them, and the
     split does not depend on the order of the rows. Both parts come back sorted by user, time, item.

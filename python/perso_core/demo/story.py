@@ -100,6 +100,7 @@ class Row:
     """A policy over all users; `micros` is the wall time per slate."""
 
     name: str
+    adds: str
     quality: metrics.Quality
     micros: float
 
@@ -140,7 +141,7 @@ def tell(options: Options, bars: Bars) -> Outcome:
     """Run the whole demo."""
     clock = _Clock()
     with bars.part("Data set", None):
-        movielens = data.load(download.find(options.data))
+        movielens = data.load(download.find(options.data), data.ML_100K)
         place = _place(options.user, movielens)
         kept, held_out = split(movielens.ratings)
     clock.lap("data")
@@ -160,8 +161,10 @@ def tell(options: Options, bars: Bars) -> Outcome:
     with bars.part("Diversity against accuracy", len(swept)) as step:
         sweep = []
         for diversity, policy in swept:
-            named = policies.Named(f"MMR({diversity})", policy)
-            sweep.append(Step(diversity, _row(opened.catalog, people, named, judge, options.seed, step).quality))
+            named = policies.Named(f"MMR({diversity})", "", policy)
+            sweep.append(
+                Step(diversity, _row(opened.catalog, people, named, judge, options.seed, step).quality)
+            )
     clock.lap("trade-off")
     return Outcome(
         version=pc.__version__,
@@ -202,7 +205,7 @@ def _row(
     spent = time.perf_counter() - start
     quality = judge.quality(slates)
     step()
-    return Row(named.name, quality, 1e6 * spent / len(slates))
+    return Row(named.name, named.adds, quality, 1e6 * spent / len(slates))
 
 
 def _one(
@@ -227,7 +230,7 @@ def _one(
     )
     record = json.dumps(slate.record())
     again = pc.replay(record, catalog)
-    if _bits(again) != _bits(slate):
+    if again != slate or again.reasons != slate.reasons:
         raise RuntimeError(f"replay of request user-{options.user} did not give the same slate")
 
     films = movielens.films
@@ -238,8 +241,14 @@ def _one(
         user=options.user,
         ratings=len(history),
         history=[
-            Seen(_film(films, int(item)), int(star), f"{datetime.fromtimestamp(int(moment), tz=timezone.utc):%Y-%m-%d}")
-            for item, star, moment in list(zip(history.items, history.stars, history.times, strict=True))[:HISTORY_SHOWN]
+            Seen(
+                _film(films, int(item)),
+                int(star),
+                f"{datetime.fromtimestamp(int(moment), tz=timezone.utc):%Y-%m-%d}",
+            )
+            for item, star, moment in list(zip(history.items, history.stars, history.times, strict=True))[
+                :HISTORY_SHOWN
+            ]
         ],
         slate=[
             Shown(
@@ -263,12 +272,6 @@ def _one(
         record_bytes=len(record.encode()),
         timings_us=dict(slate.timings_us),
     )
-
-
-def _bits(slate: pc.Slate) -> tuple[list[int], bytes, bytes, list[str], list[bytes]]:
-    terms = [np.asarray(slate.terms[name]).tobytes() for name in sorted(slate.terms)]
-    ids = [int(item) for item in slate.ids]
-    return ids, slate.scores.tobytes(), slate.propensities.tobytes(), list(slate.reasons), terms
 
 
 def _film(films: data.Films, item: int) -> Film:
