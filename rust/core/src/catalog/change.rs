@@ -46,7 +46,7 @@ impl Catalog {
                 self.hash.add(hash);
             }
         }
-        self.generation += 1;
+        self.next_generation();
         self.compact_if_mostly_dead()
     }
 
@@ -230,8 +230,13 @@ impl Catalog {
             self.hash.subtract(hash);
             self.ids.kill(row);
         }
-        self.generation += 1;
+        self.next_generation();
         self.compact_if_mostly_dead()
+    }
+
+    /// Wraps, because a file may state any generation, and what matters is that it is another one.
+    fn next_generation(&mut self) {
+        self.generation = self.generation.wrapping_add(1);
     }
 
     /// Drops dead rows once they outnumber the live ones, and builds the graphs anew.
