@@ -23,6 +23,7 @@ def render(document: dict[str, Any]) -> str:
     parts = [_machine(document)]
     for group, title, columns in TABLES:
         rows = [b["extra_info"] | {"_s": b["stats"]} for b in document["benchmarks"] if b["group"] == group]
+        rows = [row for row in rows if "recall" in row or "answer" in row]  # not those that failed
         if rows:
             parts.append(f"### {title}\n\n" + _table(columns, rows))
     for row in (b["extra_info"] for b in document["benchmarks"]):
