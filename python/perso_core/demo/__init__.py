@@ -4,6 +4,7 @@
 
 - `cli`       the command line: arguments, errors in plain words
 - `story`     the order of events, and `Outcome`, all that the demo found out
+- `errors`    what the reader can do something about; the extras
 - `download`  get the data set, verify it, keep it in a cache folder
 - `data`      parse and check it
 - `split`     which ratings are held out
@@ -12,6 +13,7 @@
 - `policies`  the policies that the table compares
 - `metrics`   accuracy, diversity, coverage
 - `tune`      the validation runs that chose the constants in `features` and `policies`
+- `progress`  the bars on standard error
 - `show`      the terminal
 - `report`    the HTML page
 
