@@ -58,6 +58,23 @@ def test_propensities_are_those_of_the_eligible_set(seed, epsilon, caps):
         assert 0 < slate.propensities[t] <= 1
 
 
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_large_pool_with_everything_at_once(seed):
+    # Caps that fill up, a pool that deepens, variety over several batches of entries, exploration.
+    cat, user, policy, follow = setting(
+        seed, 0.3, n=260, candidates=70, mmr=0.6, caps={"shelf": 4, "genre": 9}
+    )
+    slate = pc.rank(cat, user, policy, k=30, seed=seed, request_id="r")
+    answer = follow(30, slate.ids.tolist())
+    assert answer.margin > 1e-9 and len(slate) == len(answer.ids) == 30
+    assert slate.scores.tolist() == answer.scores
+    assert slate.eligible_counts.tolist() == [len(e) for e in answer.eligible]
+    for t, (eligible, greedy) in enumerate(zip(answer.eligible, answer.greedy, strict=True)):
+        law = oracle.epsilon_greedy(0.3, eligible, greedy)
+        assert slate.propensities[t] == pytest.approx(law[int(slate.ids[t])], rel=1e-14)
+    assert 3 < slate.explored.sum() < 20 and len(slate.record()["pool"]) > 1
+
+
 @pytest.mark.parametrize("explore", [None, pc.EpsilonGreedy(0.0)])
 def test_without_exploration_everything_is_certain(explore):
     cat, _, user = world(4)
