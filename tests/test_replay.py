@@ -256,9 +256,6 @@ def test_a_record_of_nobody_takes_no_user():
         pc.replay(record, cat, user=user)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a bare vector keeps the empty name of its space", raises=pc.ReplayError
-)
 @pytest.mark.parametrize("hashed", [False, True])
 def test_a_bare_vector_is_enough_where_one_space_is_used(hashed):
     cat, _, user = world(11)

@@ -187,6 +187,9 @@ def ids(argument: str, value: object, *, ordered: bool = True) -> NDArray[np.int
             found = np.asarray(listed)
         except (ValueError, OverflowError):
             raise wrong_type(argument, _IDS, kind_of(value)) from None
+        if found.dtype.kind == "f" and all(isinstance(item, int | np.integer) for item in listed):
+            # NumPy has no type that holds both uint64 and int64.
+            return np.fromiter((_int64(argument, item) for item in listed), np.int64, len(listed))
     else:
         raise wrong_type(argument, _IDS, kind_of(value))
     if found.ndim != 1:
@@ -209,6 +212,11 @@ def _texts(argument: str, listed: list[Any]) -> list[str]:
     for i, item in enumerate(listed):
         if not isinstance(item, str):
             raise wrong_type(argument, "ids of one kind, str here", f"{kind_of(item)} at position {i}")
+        if not item.isascii():
+            try:
+                item.encode()
+            except UnicodeEncodeError:
+                raise invalid(argument, "Unicode text", f"a lone surrogate in {item!r}") from None
     return listed
 
 
@@ -260,6 +268,12 @@ def id_table_out(found: NDArray[np.int64] | list[list[str | None]], k: int) -> N
     return out
 
 
+# What a datetime can hold, in microseconds since the epoch.
+_EARLIEST = (datetime.min.replace(tzinfo=timezone.utc) - EPOCH) // MICROSECOND
+_LATEST = (datetime.max.replace(tzinfo=timezone.utc) - EPOCH) // MICROSECOND
+_MOMENTS = "a moment within the years 1 to 9999"
+
+
 # --- time ------------------------------------------------------------------------------------------
 
 
@@ -268,7 +282,10 @@ def microseconds(argument: str, value: object) -> int:
     if isinstance(value, np.datetime64):
         if np.isnat(value):
             raise invalid(argument, "a moment", "NaT")
-        return int(value.astype("datetime64[us]").astype(np.int64))
+        count = int(value.astype("datetime64[us]").astype(np.int64))
+        if not _EARLIEST <= count <= _LATEST:
+            raise invalid(argument, _MOMENTS, value)
+        return count
     if isinstance(value, datetime):
         moment = value if value.tzinfo is not None else value.replace(tzinfo=timezone.utc)
         return (moment - EPOCH) // MICROSECOND
@@ -285,14 +302,19 @@ def microseconds(argument: str, value: object) -> int:
     if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.number):
         raise wrong_type(argument, "a datetime, an ISO 8601 text or seconds since the epoch", kind_of(value))
     count = round(real(argument, value) * 1e6) if not isinstance(value, int) else value * 1_000_000
-    if not _INT64.min <= count <= _INT64.max:
-        raise invalid(argument, "seconds since the epoch, within 290,000 years of it", value)
+    if not _EARLIEST <= count <= _LATEST:
+        raise invalid(argument, _MOMENTS, f"{value} seconds since the epoch")
     return count
 
 
 def moment_out(value: int) -> datetime:
     """Microseconds since the epoch as an aware datetime."""
     return EPOCH + value * MICROSECOND
+
+
+def stored_moment_out(value: int) -> datetime | np.datetime64:
+    """The same for what a table may have brought in: a moment that no datetime has is a np.datetime64."""
+    return moment_out(value) if _EARLIEST <= value <= _LATEST else np.datetime64(value, "us")
 
 
 # --- attributes ------------------------------------------------------------------------------------
@@ -324,9 +346,13 @@ def _column(argument: str, values: object, known: str | None) -> tuple[str, list
         if found.ndim == 1 and found.dtype.kind in _BY_DTYPE:
             kind = _BY_DTYPE[found.dtype.kind]
             if kind == "timestamp":
-                numbers = found.astype("datetime64[us]").astype(np.int64).tolist()
                 nothing = np.isnat(found)
-                return kind, [None if no else number for no, number in zip(nothing, numbers, strict=True)]
+                numbers = found.astype("datetime64[us]").astype(np.int64)
+                outside = ~nothing & ((numbers < _EARLIEST) | (numbers > _LATEST))
+                if outside.any():
+                    raise invalid(argument, _MOMENTS, found[outside][0])
+                paired = zip(nothing.tolist(), numbers.tolist(), strict=True)
+                return kind, [None if no else number for no, number in paired]
             return _promoted(kind, found.tolist(), known)
         listed = found.tolist() if found.ndim == 1 else list(found)
     else:

@@ -335,11 +335,9 @@ class Blend(Part):
             parts = [f"similarity={{{inner}}}"]
         if common != "minmax":
             parts.append(f"normalize={common!r}")
-        # Other names have to be passed as **{...}.
-        parts += [f"{n}={_short(s, common)}" for n, s in self._signals.items() if _is_keyword(n)]
-        others = [f"{n!r}: {_short(s, common)}" for n, s in self._signals.items() if not _is_keyword(n)]
-        if others:
-            parts.append("**{" + ", ".join(others) + "}")
+        for name, signal in self._signals.items():
+            value = _short(signal, common)
+            parts.append(f"{name}={value}" if _is_keyword(name) else f"**{{{name!r}: {value}}}")
         return f"Blend({', '.join(parts)})"
 
 

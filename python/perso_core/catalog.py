@@ -202,7 +202,7 @@ class Catalog:
             values = item["attributes"]
             for name in times:
                 if values.get(name) is not None:
-                    values[name] = _convert.moment_out(values[name])
+                    values[name] = _convert.stored_moment_out(values[name])
         return [{"id": id, **item} for id, item in zip(plain, items, strict=True)]
 
     def search(

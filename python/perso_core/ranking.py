@@ -139,13 +139,29 @@ def replay(record: Mapping[str, Any] | str, cat: Catalog | Candidates, user: Use
         FormatError: the record is damaged or of a later version.
     """
     if isinstance(record, Mapping):
-        record = json.dumps(dict(record), allow_nan=False)
+        try:
+            record = json.dumps(dict(record), allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise _convert.invalid("record", "what JSON can hold", error) from None
     elif not isinstance(record, str):
         raise _convert.wrong_type("record", "a mapping or JSON text", _convert.kind_of(record))
     vectors, count = _users(user)
     if count is not None:
         raise _convert.invalid("user", "the vectors of one user", f"a batch of {count}")
+    if vectors is not None and "" in vectors:
+        vectors = {_recorded_space(record): vectors[""]}
     return Slate(_core.replay(record, _source(cat), vectors))
+
+
+def _recorded_space(record: str) -> str:
+    """The space that a bare vector is for, by the record; "" where that is not one."""
+    try:
+        document = json.loads(record)
+        spaces = list(document["user"] or document["user_sha256"] or {})
+    except (KeyError, TypeError, ValueError):
+        # The core says what is wrong with the record.
+        return ""
+    return spaces[0] if len(spaces) == 1 else ""
 
 
 def _source(cat: object) -> _core.Catalog | _core.Candidates:
