@@ -1,0 +1,12 @@
+//! What the fuzz targets share: inputs that get past checksums, mutations that keep them meaningful,
+//! and the checks that whatever was accepted has to pass.
+
+pub mod answers;
+pub mod container;
+pub mod documents;
+pub mod files;
+pub mod json;
+pub mod memory;
+pub mod mutate;
+pub mod repair;
+pub mod world;
