@@ -73,12 +73,13 @@ def _huge_pages() -> str:
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     session = getattr(config, "_benchmarksession", None)
-    if session is None or not any(bench and not bench.has_error for bench in session.benchmarks):
+    found = [b for b in session.benchmarks if b and not b.has_error and b.stats.data] if session else []
+    if not found:
         return
     # The document that --benchmark-json writes, without the times of single rounds.
     document = config.hook.pytest_benchmark_generate_json(
         config=config,
-        benchmarks=session.benchmarks,
+        benchmarks=found,
         include_data=False,
         machine_info=session.get_machine_info(),
         commit_info=config.hook.pytest_benchmark_generate_commit_info(config=config),
@@ -124,11 +125,11 @@ def ours(load: Callable[[str], data.Vectors]) -> Callable[..., peers.Built]:
 @pytest.fixture(scope="session")
 def hnswlib_of(load: Callable[[str], data.Vectors]) -> Callable[..., peers.Built]:
     """An index of hnswlib's, built once a session; skips, saying so, where it is not installed."""
+    if not peers.hnswlib_installed():
+        pytest.skip("hnswlib is not installed, so there is no peer to stand beside: pip install hnswlib")
     known: dict[tuple[str, int], peers.Built] = {}
 
     def get(role: str, m: int = 16) -> peers.Built:
-        if not peers.hnswlib_installed():
-            pytest.skip("hnswlib is not installed, so there is no peer to stand beside: pip install hnswlib")
         if (role, m) not in known:
             known[role, m] = peers.build_hnswlib(load(role), m)
         return known[role, m]

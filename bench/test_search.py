@@ -127,7 +127,6 @@ def test_filtered(benchmark, load, ours, role: str, share: float) -> None:
 @pytest.mark.parametrize("role", ROLES)
 def test_against_hnswlib(benchmark, load, ours, hnswlib_of, peer_ms, role: str, target: float) -> None:
     vectors = load(role)
-    hnswlib_of(role, peer_ms[0])
 
     def our_call(setting):
         if setting.ef is None:
