@@ -422,3 +422,29 @@ def test_progress_of_an_upsert_reaches_its_end(rng, dims):
     cat.upsert(range(7000), vectors, progress=lambda done, total: told.append((done, total)))
     assert told == sorted(told) and len({total for _, total in told}) == 1
     assert told[-1][0] == told[-1][1]
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5], ids=["first space", "second space"])
+def test_an_upsert_interrupted_in_any_space_is_undone(rng, share):
+    cat = pc.Catalog({name: pc.Space(96, "l2", M=8, ef_construction=50) for name in "vw"})
+    x, ids = rng.standard_normal((2, 22_000, 96)).astype(np.float32), np.arange(22_000)
+    cat.upsert(ids[:6000], {"v": x[0, :6000], "w": x[1, :6000]}, {"n": ids[:6000]})
+
+    def state():
+        found = [cat.search(x[0, :9], 5, name).scores.tobytes() for name in "vw"]
+        return cat.content_hash, cat.generation, len(cat), cat.stats()["rows"], found
+
+    before = state()
+
+    def stop(done, total):
+        if done > share * total:
+            raise LookupError(done / total)
+
+    with pytest.raises(LookupError) as caught:
+        cat.upsert(ids[5000:], {"v": x[0, 5000:], "w": x[1, 5000:]}, {"n": -ids[5000:]}, progress=stop)
+    assert share < caught.value.args[0] < 1
+    assert state() == before
+    cat.upsert(ids[6000:6010], {"v": x[0, 6000:6010], "w": x[1, 6000:6010]})
+    for i, name in enumerate("vw"):
+        hits = cat.search(x[i, [17, 6003]], 1, name, exact=True)
+        assert hits.ids[:, 0].tolist() == [17, 6003] and not hits.scores.any()

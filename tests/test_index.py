@@ -25,6 +25,12 @@ def clustered(rng, n, dim, clusters=200, spread=0.35):
     return points.astype(np.float32)
 
 
+def factors(rng, n, dim):
+    """Points and queries as factor models make them: few strong dimensions, norms that differ."""
+    points = rng.standard_normal((n, dim)) / np.sqrt(1 + np.arange(dim))
+    return points * rng.lognormal(0, 0.5, (n, 1))
+
+
 def same(a, b):
     return np.array_equal(a.ids, b.ids) and np.array_equal(a.scores, b.scores, equal_nan=True)
 
@@ -166,7 +172,8 @@ ROWS = {"f32": 10_000, "f16": 13_000, "i8": 24_000}
 def graph(request):
     """An index at default settings with a graph, and queries from where its vectors are from."""
     metric, dtype = request.param
-    data = clustered(np.random.default_rng(96), ROWS[dtype] + QUERIES, DIM)
+    make = factors if metric == "ip" else clustered
+    data = make(np.random.default_rng(96), ROWS[dtype] + QUERIES, DIM)
     index = pc.Index(DIM, metric, dtype)
     index.add(data[QUERIES:])
     return index, data[:QUERIES]
@@ -384,5 +391,8 @@ def test_properties_and_stats(rng):
 def test_scores_are_never_negative_zero():
     index = pc.Index(2, "ip")
     index.add(np.array([[-0.0, 0.0]], np.float32))
-    found = index.search(np.array([1, -1], np.float32), k=1).scores[0]
-    assert found == 0 and math.copysign(1, found) == 1
+    distance = pc.Index(2, "l2")
+    distance.add(np.array([[1, -1]], np.float32))
+    query = np.array([1, -1], np.float32)
+    for one in (index.search(query, k=1), distance.search(query, k=1), pc.topk(query, [[1.0, -1]], 1, "l2")):
+        assert one.scores[0] == 0 and math.copysign(1, one.scores[0]) == 1
