@@ -112,7 +112,7 @@ def ticks_during(work):
 def test_add_releases_the_gil(x):
     index = pc.Index(DIM, "l2")
     ticks, seconds = ticks_during(lambda: index.add(x[:7000], num_threads=1))
-    assert seconds > 0.1, "too quick to tell"
+    assert seconds > 0.05, "too quick to tell"
     # Holding the GIL would allow one tick at the most; half of the processor allows hundreds a second.
     assert ticks >= 5 and ticks >= 10 * seconds
 
@@ -120,7 +120,7 @@ def test_add_releases_the_gil(x):
 def test_search_releases_the_gil(built, x):
     queries = x[:6000]
     ticks, seconds = ticks_during(lambda: built.search(queries, k=50, exact=True, num_threads=1))
-    assert seconds > 0.1, "too quick to tell"
+    assert seconds > 0.05, "too quick to tell"
     assert ticks >= 5 and ticks >= 10 * seconds
 
 
@@ -128,8 +128,8 @@ def test_ranking_a_batch_releases_the_gil(x):
     cat = pc.Catalog({"v": pc.Space(DIM)})
     cat.upsert(range(4000), x[:4000])
     policy = pc.Policy(candidates=500, diversity=pc.MMR(0.5))
-    ticks, seconds = ticks_during(lambda: pc.rank(cat, x[:300], policy, k=20, num_threads=1))
-    assert seconds > 0.1, "too quick to tell"
+    ticks, seconds = ticks_during(lambda: pc.rank(cat, x[:3000], policy, k=20, num_threads=1))
+    assert seconds > 0.05, "too quick to tell"
     assert ticks >= 5 and ticks >= 10 * seconds
 
 
