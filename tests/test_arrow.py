@@ -58,13 +58,11 @@ def test_a_space_may_be_described_and_there_may_be_several(x):
     assert cat.spaces == {"content": described, "w": pc.Space(2)} and set(cat.attributes) == {"n"}
 
 
-@pytest.mark.xfail(strict=True, reason="the message counts rows: 12 vectors of 4 are 9.6 of 5")
 def test_a_description_of_other_dimensions_is_named(x):
     with pytest.raises(ValueError, match=r"spaces\W+content.*5 components.*4"):
         pc.Catalog.from_arrow(table(x), "id", {"content": ("v", pc.Space(5))})
 
 
-@pytest.mark.xfail(strict=True, reason="dimensions are taken from rows only")
 def test_a_table_without_rows_is_a_catalog_without_items(x):
     cat = pc.Catalog.from_arrow(table(x, n=list(range(N))).slice(0, 0), "id", {"content": "v"})
     assert len(cat) == 0 and cat.spaces["content"].dim == 4

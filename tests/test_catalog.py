@@ -112,7 +112,6 @@ def test_a_refused_upsert_changes_nothing(rng, case):
     assert (cat.generation, cat.content_hash, dict(cat.attributes), len(cat)) == before
 
 
-@pytest.mark.xfail(strict=True, reason="ValueError: the id is taken for a new item that lacks its vectors")
 def test_without_vectors_an_unknown_id_is_missing(rng):
     cat = two_spaces()
     cat.upsert([1], both(rng, 1), {"n": [1]})
@@ -409,9 +408,7 @@ def test_a_large_catalog_uses_a_graph_and_can_be_interrupted(rng):
     "dims",
     [
         (96, 96),
-        pytest.param(
-            (96, 2), marks=pytest.mark.xfail(strict=True, reason="a space without a graph tells no progress")
-        ),
+        (96, 2),
     ],
 )
 def test_progress_of_an_upsert_reaches_its_end(rng, dims):

@@ -40,11 +40,13 @@ pub fn scan<T: TieBreak + ?Sized>(
     let mut lower = TopK::new(k, &ByRow);
     let mut survivors: Vec<(f32, u32)> = Vec::new();
     let mut limit = 4 * k.min(store.len()) + 4096;
+    let bound = store.coarse_error(query);
+    let norms = store.norms();
     for_each_block(store.len(), eligible, |rows, scores| {
         store.coarse(store.metric(), query, rows, scores);
         for (i, &score) in scores.iter().enumerate() {
             let row = row_at(rows, i);
-            let error = store.coarse_error(query, row);
+            let error = bound.at(norms[row as usize]);
             // A bound that overflowed says nothing, so its row stays.
             let upper = match score + error {
                 upper if upper.is_nan() => f32::INFINITY,

@@ -17,6 +17,7 @@ pub mod idfile;
 pub mod ids;
 pub mod index;
 pub mod metric;
+pub mod mips;
 pub mod plain;
 pub mod rank;
 pub mod scored;

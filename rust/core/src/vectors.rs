@@ -6,6 +6,7 @@ use crate::exact;
 use crate::format::{Reader, Writer};
 use crate::hnsw::{Graph, Hook, Params, Scratch};
 use crate::metric::{Dtype, Metric};
+use crate::mips::{NormOrder, Outcome};
 use crate::scored::{Scored, TieBreak};
 use crate::store::{Data, Query, VectorStore};
 use perso_kernels::Rows;
@@ -15,6 +16,9 @@ use std::cell::RefCell;
 /// A scan of this many bytes takes about as long as a graph search: below it the scan is used, and a
 /// space smaller than it has no graph at all.
 pub const SCAN_BYTES: usize = 2 << 20;
+
+/// The same for inner product, where a walk takes longer.
+pub const MIPS_SCAN_BYTES: usize = 8 << 20;
 
 /// How many of the best by coarse score are scored finely, beyond the `k` asked for.
 const RESCORE: usize = 32;
@@ -29,6 +33,9 @@ pub fn default_ef(metric: Metric) -> usize {
         Metric::Cosine | Metric::L2 => 100,
     }
 }
+
+/// Rows of the best inner product among the largest, from which a graph search starts as well.
+const MIPS_ENTRIES: usize = 8;
 
 thread_local! {
     static SCRATCH: RefCell<Scratch> = RefCell::default();
@@ -117,7 +124,8 @@ impl Spec {
 pub struct Vectors {
     store: VectorStore,
     graph: Option<Graph>,
-    entries: Vec<u32>,
+    /// Under inner product, beside a graph: the rows by norm.
+    order: Option<NormOrder>,
     spec: Spec,
 }
 
@@ -128,7 +136,7 @@ impl Vectors {
         Ok(Vectors {
             store: VectorStore::new(spec.dim, spec.metric, spec.dtype)?,
             graph: None,
-            entries: Vec::new(),
+            order: None,
             spec,
         })
     }
@@ -150,7 +158,9 @@ impl Vectors {
 
     /// Heap bytes held.
     pub fn heap_bytes(&self) -> usize {
-        self.store.heap_bytes() + self.graph.as_ref().map_or(0, Graph::heap_bytes)
+        self.store.heap_bytes()
+            + self.graph.as_ref().map_or(0, Graph::heap_bytes)
+            + self.order.as_ref().map_or(0, NormOrder::heap_bytes)
     }
 
     /// Appends checked vectors and links them; on interruption nothing has changed.
@@ -169,8 +179,13 @@ impl Vectors {
 
     fn link_or_truncate(&mut self, before: usize, hook: Hook<'_>) -> Result<()> {
         let linked = self.link(hook);
-        if linked.is_err() {
-            self.store.truncate(before);
+        match &linked {
+            Ok(()) => {
+                // Also where there was nothing to link, progress reaches its end.
+                let added = self.store.len() - before;
+                hook(added, added);
+            }
+            Err(_) => self.store.truncate(before),
         }
         linked
     }
@@ -188,7 +203,9 @@ impl Vectors {
             self.graph = None;
         }
         linked?;
-        self.entries = Graph::mips_entries(&self.store, 0..self.store.len() as u32);
+        if self.spec.metric == Metric::Ip {
+            self.order.get_or_insert_default().extend(&self.store);
+        }
         Ok(())
     }
 
@@ -197,7 +214,7 @@ impl Vectors {
         let mut kept = Vectors {
             store: self.store.keep(rows),
             graph: None,
-            entries: Vec::new(),
+            order: None,
             spec: self.spec.clone(),
         };
         kept.link(hook)?;
@@ -213,18 +230,28 @@ impl Vectors {
     ) -> (Vec<Scored>, Found) {
         let query = self.store.query(query);
         let rows = ask.eligible.map_or(self.store.len(), RowSet::len);
-        if let Some(graph) = self
-            .graph
-            .as_ref()
-            .filter(|_| !ask.exact && self.walks(rows, ask.k))
-        {
-            let near = self.walk(graph, &query, ask, rows);
+        let graph = self.graph.as_ref();
+        if let Some(graph) = graph.filter(|_| !ask.exact && self.walks(rows, ask.k)) {
+            let mut probe = Vec::new();
+            if let Some(order) = &self.order {
+                let budget = SCAN_BYTES / self.store.row_bytes();
+                match order.search(&self.store, &query, ask.k, ask.eligible, budget, tie) {
+                    Outcome::Exact(found) => return (found, Found::Exact),
+                    Outcome::Probe(best) => probe.extend(best.iter().map(|entry| entry.row)),
+                }
+            }
+            if self.scans_anyway(rows) {
+                let found = exact::scan(&self.store, &query, ask.k, ask.eligible, tie);
+                return (found, Found::Exact);
+            }
+            let entries = &probe[..probe.len().min(MIPS_ENTRIES)];
+            let mut near = self.walk(graph, &query, ask, rows, entries);
+            near.extend(probe);
+            near.sort_unstable();
+            near.dedup();
             if near.len() >= ask.k.min(rows) {
-                let near: Vec<u32> = near.iter().map(|entry| entry.row).collect();
-                return (
-                    exact::fine_top_k(&self.store, &query, ask.k, &near, tie),
-                    Found::Graph,
-                );
+                let found = exact::fine_top_k(&self.store, &query, ask.k, &near, tie);
+                return (found, Found::Graph);
             }
             // The walk did not reach enough eligible rows: score them all instead of answering short.
         }
@@ -232,6 +259,12 @@ impl Vectors {
             exact::scan(&self.store, &query, ask.k, ask.eligible, tie),
             Found::Exact,
         )
+    }
+
+    /// Under inner product a walk is broader and misses more where norms are alike (recall@10 of 0.69 on
+    /// 40,000 x 64 Gaussian vectors), so a scan that takes no longer is preferred to it.
+    fn scans_anyway(&self, rows: usize) -> bool {
+        self.spec.metric == Metric::Ip && rows * self.store.row_bytes() <= MIPS_SCAN_BYTES
     }
 
     /// Whether the graph is worth walking for this many eligible rows: they cost more than
@@ -254,12 +287,19 @@ impl Vectors {
     }
 
     /// The rows to score finely: the best by coarse score, with a margin beyond `k`.
-    fn walk(&self, graph: &Graph, query: &Query, ask: Ask<'_>, rows: usize) -> Vec<Scored> {
+    fn walk(
+        &self,
+        graph: &Graph,
+        query: &Query,
+        ask: Ask<'_>,
+        rows: usize,
+        entries: &[u32],
+    ) -> Vec<u32> {
         let ef = self.breadth(ask.ef, ask.k, rows);
         let want = ask.k.saturating_add(RESCORE.max(ask.k / 8));
         SCRATCH.with_borrow_mut(|scratch| {
-            let entries = &self.entries;
-            graph.search(&self.store, query, ef, want, ask.eligible, entries, scratch)
+            let found = graph.search(&self.store, query, ef, want, ask.eligible, entries, scratch);
+            found.into_iter().map(|entry| entry.row).collect()
         })
     }
 
@@ -325,14 +365,15 @@ impl Vectors {
                 .map_err(|error| Error::format(format!("graph parameter {error}")))?;
             None
         };
-        let entries = match graph {
-            Some(_) => Graph::mips_entries(&store, 0..store.len() as u32),
-            None => Vec::new(),
-        };
+        let order = (graph.is_some() && spec.metric == Metric::Ip).then(|| {
+            let mut order = NormOrder::default();
+            order.extend(&store);
+            order
+        });
         Ok(Vectors {
             store,
             graph,
-            entries,
+            order,
             spec,
         })
     }

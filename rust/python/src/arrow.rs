@@ -43,8 +43,13 @@ pub fn read(
     };
     let mut space_columns = Vec::new();
     for (space, column) in spaces {
-        space_columns.push(find(&schema, "spaces", column)?);
-        rows.vectors.push((space.clone(), 0, Vec::new()));
+        let at = find(&schema, "spaces", column)?;
+        let dim = match schema.field(at).data_type() {
+            DataType::FixedSizeList(_, len) => usize::try_from(*len).unwrap_or(0),
+            _ => 0, // the first row says it
+        };
+        space_columns.push(at);
+        rows.vectors.push((space.clone(), dim, Vec::new()));
     }
     let mut attribute_columns = Vec::new();
     for (at, field) in schema.fields().iter().enumerate() {
@@ -278,9 +283,8 @@ fn read_vectors(
             got,
         )
     };
-    let (item, fixed) = match column.data_type() {
-        DataType::FixedSizeList(item, len) => (item, usize::try_from(*len).ok()),
-        DataType::List(item) | DataType::LargeList(item) => (item, None),
+    let item = match column.data_type() {
+        DataType::FixedSizeList(item, _) | DataType::List(item) | DataType::LargeList(item) => item,
         other => return Err(wrong(other.to_string())),
     };
     if !item.data_type().is_floating() {
@@ -296,7 +300,7 @@ fn read_vectors(
             _ => column.as_list::<i64>().value(row),
         };
         if *dim == 0 {
-            *dim = fixed.unwrap_or(values.len());
+            *dim = values.len();
         }
         if values.len() != *dim {
             return Err(wrong(format!("lists of {} and of {}", dim, values.len())));

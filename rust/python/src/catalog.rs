@@ -99,6 +99,9 @@ impl Catalog {
             .collect();
         let reader = table.into_reader()?;
         let rows = py.detach(|| arrow::read(reader, id, &columns, attributes.as_deref()))?;
+        for ((name, _, dim, ..), (_, found, _)) in spaces.iter().zip(&rows.vectors) {
+            check_dim(name, *dim, *found)?;
+        }
         let spaces = spaces
             .into_iter()
             .zip(&rows.vectors)
@@ -156,17 +159,8 @@ impl Catalog {
                 .collect::<Vec<_>>()
         })?;
         for (name, found, _) in &rows.vectors {
-            if let Some((_, dim)) = dims
-                .iter()
-                .find(|(space, dim)| space == name && dim != found)
-            {
-                return Err(Error::invalid(
-                    format!("spaces[{name:?}]"),
-                    format!("vectors of {dim} components"),
-                    found,
-                )
-                .into());
-            }
+            let known = dims.iter().find(|(space, _)| space == name);
+            check_dim(name, known.map(|(_, dim)| *dim), *found)?;
         }
         self.write(py, upsert_of(rows), num_threads, progress)
     }
@@ -380,6 +374,19 @@ impl Catalog {
             out.push((name, convert::contiguous("vectors", &array)?.to_vec()));
         }
         Ok(out)
+    }
+}
+
+/// Refuses a column of other dimensions than its space has. A column without rows may have none.
+fn check_dim(space: &str, dim: Option<usize>, found: usize) -> Outcome<()> {
+    match dim {
+        Some(dim) if found != 0 && dim != found => Err(Error::invalid(
+            format!("spaces[{space:?}]"),
+            format!("vectors of {dim} components"),
+            format!("vectors of {found}"),
+        )
+        .into()),
+        _ => Ok(()),
     }
 }
 

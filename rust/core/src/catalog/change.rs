@@ -80,7 +80,9 @@ impl Catalog {
                 ));
             }
         }
-        if let Some(missing) = vectors.iter().position(Option::is_none) {
+        let missing = vectors.iter().position(Option::is_none);
+        // A call without any vectors changes attributes; an unknown id is then simply not there.
+        if let Some(missing) = missing.filter(|_| !upsert.vectors.is_empty()) {
             let new = (0..count)
                 .map(|i| upsert.ids.get(i))
                 .find(|id| self.ids.row(id).is_none());

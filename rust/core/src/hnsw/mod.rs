@@ -11,8 +11,8 @@
 //! on the data, the seed and the parameters, and not on the number of threads.
 //!
 //! Inner product: a graph built under inner product strands most rows (its in-degree concentrates on
-//! the largest norms). It is built under L2 geometry and searched by inner product instead, entered
-//! from the rows of largest norm (PSP, PVLDB 2025).
+//! the largest norms). It is built under L2 geometry and searched by inner product instead (PSP, PVLDB
+//! 2025), entered also from rows that the caller names: `mips` finds them.
 
 mod build;
 mod search;
@@ -28,9 +28,6 @@ use crate::store::{Buf, VectorStore};
 
 /// The padding of a neighbour row.
 pub const NONE: u32 = u32::MAX;
-
-/// Rows of largest norm from which an inner-product search starts.
-const MIPS_ENTRIES: usize = 8;
 
 /// Highest layer a row can reach; with M >= 2 more could not be filled by 2³² rows.
 const MAX_LEVEL: u8 = 32;

@@ -2,7 +2,7 @@
 
 use perso_kernels::Rows;
 
-use super::{Graph, MIPS_ENTRIES, NONE};
+use super::{Graph, NONE};
 use crate::eligible::RowSet;
 use crate::metric::Metric;
 use crate::scored::{rank_order, ByRow, Scored, TieBreak, TopK};
@@ -101,30 +101,12 @@ impl Graph {
         }
         let mut starts = Vec::with_capacity(1 + entries.len());
         starts.push(self.descend(store, query, metric, 0, scratch));
-        // A graph built under L2 says nothing about where large inner products begin.
+        // Under inner product the caller knows better starts than a graph built under L2.
         starts.extend_from_slice(entries);
         let collect = Collect { want, eligible };
         self.search_layer(
             store, query, metric, 0, ef, &starts, collect, &ByRow, scratch,
         )
-    }
-
-    /// The rows of largest norm, from which inner-product searches start as well.
-    pub fn mips_entries(store: &VectorStore, live: impl Iterator<Item = u32>) -> Vec<u32> {
-        if store.metric() != Metric::Ip {
-            return Vec::new();
-        }
-        let mut top = TopK::new(MIPS_ENTRIES, &ByRow);
-        live.for_each(|row| {
-            top.push(Scored {
-                score: store.norms()[row as usize],
-                row,
-            });
-        });
-        top.into_sorted()
-            .into_iter()
-            .map(|entry| entry.row)
-            .collect()
     }
 
     /// Walks greedily from the entry row down to the layer above `level`; returns the nearest row.

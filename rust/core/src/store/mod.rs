@@ -51,6 +51,11 @@ pub struct Query {
 }
 
 impl Query {
+    /// Its Euclidean norm.
+    pub fn norm(&self) -> f32 {
+        self.norm
+    }
+
     /// The query as it came.
     pub fn vector(&self) -> &[f32] {
         &self.vector
@@ -479,26 +484,38 @@ impl VectorStore {
     }
 
     /// How far the fine score of a row can lie from its coarse one: see `exact` for the derivation.
-    pub fn coarse_error(&self, query: &Query, row: u32) -> f32 {
+    pub fn coarse_error(&self, query: &Query) -> ErrorBound {
         let rounding = (self.dim / 32 + 16) as f32 * f32::EPSILON;
-        let x = self.norms[row as usize];
         let q = query.norm.max(query.coarse_norm);
-        let dot = query.residual * x * 1.001 + rounding * q * x;
+        let dot = query.residual * 1.001 + rounding * q;
         match self.metric {
-            Metric::Ip => dot,
-            Metric::Cosine if q * x == 0.0 => 0.0,
+            Metric::Ip => ErrorBound([0.0, dot, 0.0]),
             // The coarse cosine divides by the norm of the quantised query: |q̂·x|(1/|q̂| - 1/|q|) is
             // at most residual/|q| more.
             Metric::Cosine => {
-                2.0 * query.residual / query.norm.min(query.coarse_norm).max(f32::MIN_POSITIVE)
-                    * 1.001
-                    + 4.0 * rounding
+                let shortest = query.norm.min(query.coarse_norm).max(f32::MIN_POSITIVE);
+                ErrorBound([2.002 * query.residual / shortest + 4.0 * rounding, 0.0, 0.0])
             }
-            // |q̂|² - |q|² is at most residual * (|q| + |q̂|).
-            Metric::L2 => {
-                2.0 * dot + 2.002 * query.residual * q + 4.0 * rounding * (q + x) * (q + x)
-            }
+            // |q̂|² - |q|² is at most residual * (|q| + |q̂|); the rounding is that of (|q| + |x|)².
+            Metric::L2 => ErrorBound([
+                2.002 * query.residual * q + 4.0 * rounding * q * q,
+                2.0 * dot + 8.0 * rounding * q,
+                4.0 * rounding,
+            ]),
         }
+    }
+}
+
+/// A bound on an error as a polynomial in the row's norm, lowest power first.
+#[derive(Clone, Copy, Debug)]
+pub struct ErrorBound([f32; 3]);
+
+impl ErrorBound {
+    /// The bound for a row of this norm.
+    #[inline]
+    pub fn at(self, norm: f32) -> f32 {
+        let [a, b, c] = self.0;
+        a + norm * (b + norm * c)
     }
 }
 
