@@ -8,8 +8,8 @@
 //! rows an exact answer needs, and when that is beyond the budget the graph takes over, entered from
 //! the best rows of the probe.
 //!
-//! Measured recall@10 at the defaults, graph alone and with the probe: 0.956 and see
-//! `docs/decisions/0010` for the factors of Gowalla; 0.916 for generated factors with log-normal norms.
+//! On 40,981 x 64 factors of Gowalla in f32 recall@10 went from 0.958 to 1.000 at four times the
+//! rate, because 97 of 100 queries end exactly; `docs/decisions/0010` has the figures.
 
 use perso_kernels::Rows;
 
