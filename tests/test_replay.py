@@ -30,7 +30,8 @@ def make(seed, k=12, text=False, user=True, **arguments):
 def test_a_record_is_a_document_that_json_holds():
     cat, user, slate = make(1)
     record = slate.record()
-    assert json.loads(json.dumps(record, allow_nan=False)) == record
+    assert json.loads(json.dumps(record, allow_nan=False)) == record == json.loads(slate.record_json())
+    assert json.loads(slate.record_json(user=False)) == slate.record(user=False) != record
     assert record["schema"] == "perso_core.record/1"
     assert record["library"] == pc.__version__
     assert record["policy_hash"] == POLICY.hash == slate.policy_hash

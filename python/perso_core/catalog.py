@@ -148,7 +148,9 @@ class Catalog:
             ValueError: a wrong shape, a NaN or infinity, an id twice.
             TypeError: values of another type than the attribute has.
             KeyError: without vectors, an id that is not there.
-            KeyboardInterrupt: on Ctrl-C; the catalog is then what it was.
+            KeyboardInterrupt: on Ctrl-C. It stops the work, and so does an exception out of `progress`: the
+                catalog is then what it was. Where the last item was in already, they stay, and it is raised
+                all the same.
         """
         if vectors is None:
             arrays = {}

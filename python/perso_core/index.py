@@ -70,7 +70,9 @@ class Index:
 
         Raises:
             ValueError: a wrong shape, a NaN or infinity, an id that comes twice or is there already.
-            KeyboardInterrupt: on Ctrl-C; the index is then what it was.
+            KeyboardInterrupt: on Ctrl-C. It stops the work, and so does an exception out of `progress`: the
+                index is then what it was. Where the last vector was in already, they stay, and it is raised all
+                the same.
         """
         given = None if ids is None else _convert.ids("ids", ids)
         added = self._core.add(

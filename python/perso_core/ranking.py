@@ -135,8 +135,8 @@ def replay(record: Mapping[str, Any] | str, cat: Catalog | Candidates, user: Use
         user: the user's vectors, where the record was written without them.
 
     Raises:
-        ReplayError: the data has changed since, the record was altered, or the user is not the one.
-        FormatError: the record is damaged or of a later version.
+        ReplayError: the data has changed since, the record is damaged, altered or of a later version, or the
+            user is not the one. The message says which.
     """
     if isinstance(record, Mapping):
         try:
