@@ -116,12 +116,12 @@ def test_a_replay_works_on_the_same_content_with_another_history():
 
 def test_a_replay_from_a_graph(rng):
     x = rng.standard_normal((9000, 64)).astype(np.float32)
-    cat = pc.Catalog({"v": pc.Space(64, "ip", M=6, ef_construction=30)})
+    cat = pc.Catalog({"v": pc.Space(64, "l2", M=6, ef_construction=30)})
     cat.upsert(range(9000), x)
     policy = pc.Policy(candidates=40, diversity=pc.MMR(0.3), explore=pc.EpsilonGreedy(0.2))
     slate = pc.rank(cat, x[0], policy, k=20, seed=4)
     assert slate.path == "graph"
-    other = pc.Catalog({"v": pc.Space(64, "ip", M=4, ef_construction=10)}, seed=3)  # another graph
+    other = pc.Catalog({"v": pc.Space(64, "l2", M=4, ef_construction=10)}, seed=3)  # another graph
     other.upsert(range(9000), x)
     for one in (cat, other):
         again = pc.replay(slate.record(), one)
