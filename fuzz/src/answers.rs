@@ -6,9 +6,10 @@ use perso_core::catalog::{Catalog, Upsert};
 use perso_core::column::{ColumnType, Value};
 use perso_core::hnsw::Scratch;
 use perso_core::ids::{Id, Ids};
-use perso_core::index::{Answers, Filter, Index};
+use perso_core::index::{Answers, Index};
 use perso_core::rank::{rank, record_json, replay, Eligibility, Policy, Request, Signals, Slate};
 use perso_core::rank::{Source, UserVectors};
+use perso_core::select::Where;
 use perso_core::vectors::{Ask, Vectors};
 use serde_json::json;
 
@@ -44,16 +45,13 @@ fn check_hits(found: &[Answers], wanted: usize, allowed: impl Fn(u32) -> bool) {
 }
 
 /// A few live ids as what was seen, and a mask of every second item.
-fn restrictions(live: &Ids) -> (Ids, Filter) {
+fn restrictions(live: &Ids) -> (Ids, Vec<bool>) {
     let head = live.len().min(3);
     let seen = match live {
         Ids::Int(ids) => Ids::Int(ids[..head].to_vec()),
         Ids::Str(ids) => Ids::Str(ids[..head].to_vec()),
     };
-    (
-        seen,
-        Filter::Mask((0..live.len()).map(|i| i % 2 == 0).collect()),
-    )
+    (seen, (0..live.len()).map(|i| i % 2 == 0).collect())
 }
 
 fn asks(rows: usize) -> Vec<Ask<'static>> {
@@ -119,7 +117,11 @@ fn ask_index(index: &Index, live: &Ids) {
     let (seen, mask) = restrictions(live);
     for query in vectors_of_index(index, live) {
         for ask in asks(live.len()) {
-            for (filter, exclude) in [(None, None), (Some(&mask), None), (None, Some(&seen))] {
+            for (filter, exclude) in [
+                (Where::All, None),
+                (Where::Mask(&mask), None),
+                (Where::All, Some(&seen)),
+            ] {
                 let eligible = index.eligible(filter, exclude).expect("fitting filters");
                 let count = eligible.as_ref().map_or(live.len(), |rows| rows.len());
                 let ask = Ask {
@@ -243,7 +245,11 @@ fn ask_catalog(catalog: &Catalog) {
         let vectors = catalog.vectors(space);
         for query in queries(vectors) {
             for ask in asks(live.len()) {
-                for (filter, exclude) in [(None, None), (Some(&mask), None), (None, Some(&seen))] {
+                for (filter, exclude) in [
+                    (Where::All, None),
+                    (Where::Mask(&mask), None),
+                    (Where::All, Some(&seen)),
+                ] {
                     let eligible = catalog.eligible(filter, exclude).expect("fitting filters");
                     let count = eligible.as_ref().map_or(live.len(), |rows| rows.len());
                     let ask = Ask {

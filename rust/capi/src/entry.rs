@@ -186,7 +186,7 @@ fn search(
     query: &[f32],
     k: usize,
 ) -> Result<(Vec<i64>, Vec<f32>), Failure> {
-    let eligible = catalog.eligible(None, None)?;
+    let eligible = catalog.eligible(rank::Where::All, None)?;
     let ask = Ask {
         k,
         ef: None,

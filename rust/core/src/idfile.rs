@@ -1,14 +1,11 @@
-//! What an index and a catalog have in common around their ids: the sections they are kept in, and
-//! the rows that a filter and an exclusion leave.
+//! The sections that an index and a catalog have in common: their description and their ids.
 
 use serde::de::DeserializeOwned;
 use serde::Serialize;
 
-use crate::eligible::RowSet;
 use crate::error::{Error, Result};
 use crate::format::{Reader, Writer};
 use crate::ids::{IdMap, Ids};
-use crate::index::Filter;
 
 /// Adds the JSON description of a file.
 pub fn write_meta(writer: &mut Writer<'_>, meta: &impl Serialize) {
@@ -74,60 +71,4 @@ pub fn read_ids(reader: &mut Reader) -> Result<IdMap> {
         ));
     }
     IdMap::from_parts(Ids::Str(ids), &live)
-}
-
-/// The rows that are live, pass the filter and are not excluded; `None` when that is every row.
-/// An excluded id that is not there is fine (a seen item that was removed since); a filter's id that
-/// is not there is an error.
-pub fn eligible(
-    ids: &IdMap,
-    argument: &str,
-    filter: Option<&Filter>,
-    exclude: Option<&Ids>,
-) -> Result<Option<RowSet>> {
-    let mut rows = match filter {
-        None if exclude.is_none() && ids.len() == ids.rows_len() => return Ok(None),
-        None => ids.live().clone(),
-        Some(Filter::Mask(mask)) => {
-            if mask.len() != ids.len() {
-                return Err(Error::invalid(
-                    argument,
-                    format!("a mask of {} flags, one an item", ids.len()),
-                    format!("{} flags", mask.len()),
-                ));
-            }
-            let mut rows = RowSet::none(ids.rows_len());
-            ids.live_rows()
-                .zip(mask)
-                .filter(|(_, keep)| **keep)
-                .for_each(|(row, _)| rows.insert(row));
-            rows
-        }
-        Some(Filter::Ids(wanted)) => {
-            let mut rows = RowSet::none(ids.rows_len());
-            check_kind(ids, argument, wanted)?;
-            ids.require_all(wanted)?
-                .into_iter()
-                .for_each(|row| rows.insert(row));
-            rows
-        }
-    };
-    if let Some(seen) = exclude {
-        check_kind(ids, "exclude", seen)?;
-        for row in (0..seen.len()).filter_map(|i| ids.row_of(seen, i)) {
-            rows.remove(row);
-        }
-    }
-    Ok(Some(rows))
-}
-
-fn check_kind(ids: &IdMap, argument: &str, given: &Ids) -> Result<()> {
-    if !ids.is_empty() && !given.is_empty() && ids.by_row().kind() != given.kind() {
-        return Err(Error::wrong_type(
-            argument,
-            format!("{} ids, as the ones already here", ids.by_row().kind()),
-            given.kind(),
-        ));
-    }
-    Ok(())
 }

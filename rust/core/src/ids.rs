@@ -22,6 +22,23 @@ pub enum Id {
     Str(Box<str>),
 }
 
+impl Id {
+    /// Bytes that no other id has, for content hashes.
+    pub fn canonical_bytes(&self, out: &mut Vec<u8>) {
+        match self {
+            Id::Int(id) => {
+                out.push(0);
+                out.extend(id.to_le_bytes());
+            }
+            Id::Str(id) => {
+                out.push(1);
+                out.extend((id.len() as u64).to_le_bytes());
+                out.extend_from_slice(id.as_bytes());
+            }
+        }
+    }
+}
+
 impl fmt::Display for Id {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

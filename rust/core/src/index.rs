@@ -12,17 +12,9 @@ use crate::idfile;
 use crate::ids::{Id, IdMap, Ids};
 use crate::metric::{Dtype, Metric};
 use crate::scored::Scored;
+use crate::select::{select_some, Where};
 use crate::threads;
 use crate::vectors::{Ask, Found, Spec, Vectors};
-
-/// Which items a search may answer with, besides being live.
-#[derive(Clone, Debug)]
-pub enum Filter {
-    /// One flag a live item, in the order of the ids that users see.
-    Mask(Vec<bool>),
-    /// These ids only; each must be there.
-    Ids(Ids),
-}
 
 /// One answer list and the way it was found.
 pub type Answers = (Vec<Scored>, Found);
@@ -193,12 +185,8 @@ impl Index {
     }
 
     /// The rows that a filter and an exclusion leave, or `None` when all rows are eligible.
-    pub fn eligible(
-        &self,
-        filter: Option<&Filter>,
-        exclude: Option<&Ids>,
-    ) -> Result<Option<RowSet>> {
-        crate::idfile::eligible(&self.ids, "filter", filter, exclude)
+    pub fn eligible(&self, filter: Where<'_>, exclude: Option<&Ids>) -> Result<Option<RowSet>> {
+        select_some(&self.ids, "filter", filter, exclude)
     }
 
     /// Searches with each of some queries.

@@ -21,6 +21,7 @@ pub mod mips;
 pub mod plain;
 pub mod rank;
 pub mod scored;
+pub mod select;
 pub mod store;
 pub mod threads;
 pub mod vectors;

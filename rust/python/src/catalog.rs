@@ -15,7 +15,7 @@ use pyo3_arrow::input::AnyRecordBatch;
 
 use crate::arrow;
 use crate::attributes;
-use crate::convert::{self, Table};
+use crate::convert::{self, Filter, Table};
 use crate::error::{lost, poisoned, Outcome};
 use crate::index::Hits;
 use crate::progress;
@@ -305,7 +305,7 @@ impl Catalog {
         num_threads: i64,
     ) -> Outcome<Hits<'py>> {
         convert::check_table(queries.shape()[0], k)?;
-        let filter = convert::filter("where", r#where)?;
+        let filter = Filter::new("where", r#where)?;
         let exclude = convert::optional_ids("exclude", exclude)?;
         let columns = queries.shape()[1];
         let queries = convert::contiguous("queries", &queries)?;
@@ -313,7 +313,7 @@ impl Catalog {
             let core = self.read()?;
             let space = core.space(space)?;
             convert::check_columns("queries", core.vectors(space).spec().dim, columns)?;
-            let eligible = core.eligible(filter.as_ref(), exclude.as_ref())?;
+            let eligible = core.eligible(filter.as_where(), exclude.as_ref())?;
             let ask = Ask {
                 k,
                 ef,

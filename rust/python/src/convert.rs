@@ -7,8 +7,9 @@ use numpy::{
 use perso_core::error::Error;
 use perso_core::ids::IdMap;
 use perso_core::ids::Ids;
-use perso_core::index::{Answers, Filter};
+use perso_core::index::Answers;
 use perso_core::scored::Scored;
+use perso_core::select::Where;
 use perso_core::vectors::Found;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
@@ -46,15 +47,33 @@ pub fn optional_ids(argument: &str, value: Option<&Bound<'_, PyAny>>) -> Outcome
     value.map(|value| ids(argument, value)).transpose()
 }
 
-/// A filter from a bool mask or ids.
-pub fn filter(argument: &str, value: Option<&Bound<'_, PyAny>>) -> Outcome<Option<Filter>> {
-    let Some(value) = value else {
-        return Ok(None);
-    };
-    if let Ok(mask) = value.extract::<PyReadonlyArray1<'_, bool>>() {
-        return Ok(Some(Filter::Mask(mask.as_array().to_vec())));
+/// A filter as it came, held for as long as the core looks at it.
+pub enum Filter {
+    All,
+    Mask(Vec<bool>),
+    Ids(Ids),
+}
+
+impl Filter {
+    /// From None, a bool mask or ids.
+    pub fn new(argument: &str, value: Option<&Bound<'_, PyAny>>) -> Outcome<Filter> {
+        let Some(value) = value else {
+            return Ok(Filter::All);
+        };
+        if let Ok(mask) = value.extract::<PyReadonlyArray1<'_, bool>>() {
+            return Ok(Filter::Mask(mask.as_array().to_vec()));
+        }
+        Ok(Filter::Ids(ids(argument, value)?))
     }
-    Ok(Some(Filter::Ids(ids(argument, value)?)))
+
+    /// As the core takes it.
+    pub fn as_where(&self) -> Where<'_> {
+        match self {
+            Filter::All => Where::All,
+            Filter::Mask(mask) => Where::Mask(mask),
+            Filter::Ids(ids) => Where::Ids(ids),
+        }
+    }
 }
 
 /// Ids to an int64 array or a list of str.

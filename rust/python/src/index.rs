@@ -10,7 +10,7 @@ use perso_core::vectors::{Ask, Spec};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use crate::convert;
+use crate::convert::{self, Filter};
 use crate::error::{lost, poisoned, Outcome};
 use crate::progress;
 
@@ -86,11 +86,11 @@ impl Index {
     ) -> Outcome<Hits<'py>> {
         let queries = convert::matrix("queries", &queries, self.spec.dim)?;
         convert::check_table(queries.len() / self.spec.dim, k)?;
-        let filter = convert::filter("filter", filter)?;
+        let filter = Filter::new("filter", filter)?;
         let exclude = convert::optional_ids("exclude", exclude)?;
         let (table, path) = py.detach(|| -> Outcome<_> {
             let core = self.core.read().map_err(poisoned)?;
-            let eligible = core.eligible(filter.as_ref(), exclude.as_ref())?;
+            let eligible = core.eligible(filter.as_where(), exclude.as_ref())?;
             let ask = Ask {
                 k,
                 ef,

@@ -6,15 +6,14 @@ use std::time::Instant;
 use numpy::{PyReadonlyArray1, PyReadonlyArray2, PyUntypedArrayMethods};
 use perso_core::error::Error;
 use perso_core::ids::Ids;
-use perso_core::index::Filter;
-use perso_core::rank::{self as core, Eligibility, Request, Signals, Source, Where};
+use perso_core::rank::{self as core, Eligibility, Request, Signals, Source};
 use perso_core::threads;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::candidates::Candidates;
 use crate::catalog::Catalog;
-use crate::convert;
+use crate::convert::{self, Filter};
 use crate::error::Outcome;
 use crate::policy::Policy;
 use crate::slate::{Origin, Slate};
@@ -109,19 +108,6 @@ fn name_bare_vector(source: &dyn Source, policy: &Policy, user: &mut User) -> Re
     Ok(())
 }
 
-fn eligibility(
-    source: &dyn Source,
-    filter: Option<&Filter>,
-    exclude: Option<&Ids>,
-) -> Result<Eligibility, Error> {
-    let filter = match filter {
-        None => Where::All,
-        Some(Filter::Mask(mask)) => Where::Mask(mask),
-        Some(Filter::Ids(ids)) => Where::Ids(ids),
-    };
-    Eligibility::new(source.ids(), filter, exclude)
-}
-
 #[pyfunction]
 #[pyo3(signature = (source, user, policy, k, r#where, exclude, signals, at_us, seed, request_id))]
 #[allow(clippy::too_many_arguments)] // One for each argument of the Python function.
@@ -140,7 +126,7 @@ pub fn rank(
 ) -> Outcome<Slate> {
     let start = Instant::now();
     let mut user = user.map(user_in).transpose()?;
-    let filter = convert::filter("where", r#where)?;
+    let filter = Filter::new("where", r#where)?;
     let exclude = convert::optional_ids("exclude", exclude)?;
     let signals = signals_in(signals)?;
     let held = source.hold();
@@ -150,7 +136,7 @@ pub fn rank(
             if let Some(user) = &mut user {
                 name_bare_vector(source, policy, user)?;
             }
-            let eligible = eligibility(source, filter.as_ref(), exclude.as_ref())?;
+            let eligible = Eligibility::new(source.ids(), filter.as_where(), exclude.as_ref())?;
             let request = Request {
                 user,
                 k,
@@ -195,7 +181,7 @@ pub fn rank_many(
         )
         .into());
     }
-    let filter = convert::filter("where", r#where)?;
+    let filter = Filter::new("where", r#where)?;
     let exclude: Vec<Option<Ids>> = match exclude {
         None => vec![None; count],
         Some(lists) if lists.len() == count => lists
@@ -220,7 +206,8 @@ pub fn rank_many(
                 if let Some(user) = &mut user {
                     name_bare_vector(source, policy, user)?;
                 }
-                let eligible = eligibility(source, filter.as_ref(), exclude[i].as_ref())?;
+                let eligible =
+                    Eligibility::new(source.ids(), filter.as_where(), exclude[i].as_ref())?;
                 requests.push(Request {
                     user,
                     k,

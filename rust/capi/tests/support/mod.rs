@@ -163,7 +163,7 @@ pub fn save(catalog: &Catalog, folder: &Path, name: &str) -> PathBuf {
 
 /// What the core searches for the same query.
 pub fn hits_of_core(catalog: &Catalog, k: usize) -> Vec<(i64, u32)> {
-    let eligible = catalog.eligible(None, None).unwrap();
+    let eligible = catalog.eligible(Where::All, None).unwrap();
     let ask = Ask {
         k,
         ef: None,

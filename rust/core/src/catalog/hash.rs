@@ -10,7 +10,6 @@ use sha2::{Digest, Sha256};
 
 use super::Catalog;
 use crate::column::Value;
-use crate::ids::Id;
 
 /// A 256-bit sum of item hashes, least significant word first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -49,17 +48,7 @@ impl Catalog {
     /// The hash of the item in a row.
     pub(super) fn item_hash(&self, row: u32) -> [u8; 32] {
         let mut bytes = Vec::with_capacity(512);
-        match self.ids.id(row) {
-            Id::Int(id) => {
-                bytes.push(0);
-                bytes.extend(id.to_le_bytes());
-            }
-            Id::Str(id) => {
-                bytes.push(1);
-                bytes.extend((id.len() as u64).to_le_bytes());
-                bytes.extend_from_slice(id.as_bytes());
-            }
-        }
+        self.ids.id(row).canonical_bytes(&mut bytes);
         for space in &self.spaces {
             space.store().row_bytes_into(row, &mut bytes);
         }

@@ -18,10 +18,10 @@ use std::collections::BTreeMap;
 use crate::column::{Column, ColumnType, Value};
 use crate::eligible::RowSet;
 use crate::error::{Error, Result};
-use crate::idfile;
 use crate::ids::{IdMap, Ids};
-use crate::index::{Answers, Filter};
+use crate::index::Answers;
 use crate::rank::SpaceInfo;
+use crate::select::{select_some, Where};
 use crate::threads;
 use crate::vectors::{Ask, Spec, Vectors};
 
@@ -146,12 +146,8 @@ impl Catalog {
     }
 
     /// The live rows that a filter and an exclusion leave; `None` when that is every row.
-    pub fn eligible(
-        &self,
-        filter: Option<&Filter>,
-        exclude: Option<&Ids>,
-    ) -> Result<Option<RowSet>> {
-        idfile::eligible(&self.ids, "where", filter, exclude)
+    pub fn eligible(&self, filter: Where<'_>, exclude: Option<&Ids>) -> Result<Option<RowSet>> {
+        select_some(&self.ids, "where", filter, exclude)
     }
 
     /// Searches one space with each of some queries.

@@ -9,7 +9,7 @@ use crate::column::Column;
 use crate::eligible::RowSet;
 use crate::error::{Error, Result};
 use crate::exact;
-use crate::ids::{Id, IdMap, Ids};
+use crate::ids::{IdMap, Ids};
 use crate::metric::{Dtype, Metric};
 use crate::scored::{Scored, TieBreak};
 use crate::store::VectorStore;
@@ -206,17 +206,7 @@ impl Source for Candidates {
         let mut bytes = Vec::new();
         for row in rows {
             bytes.clear();
-            match self.ids.id(row) {
-                Id::Int(id) => {
-                    bytes.push(0);
-                    bytes.extend(id.to_le_bytes());
-                }
-                Id::Str(id) => {
-                    bytes.push(1);
-                    bytes.extend((id.len() as u64).to_le_bytes());
-                    bytes.extend_from_slice(id.as_bytes());
-                }
-            }
+            self.ids.id(row).canonical_bytes(&mut bytes);
             for store in &self.stores {
                 store.row_bytes_into(row, &mut bytes);
             }

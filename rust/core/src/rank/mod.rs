@@ -37,12 +37,13 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::threads;
 
+pub use crate::select::Where;
 pub use bind::space_of_bare_vector;
 pub use candidates::{unnamed_space, Candidates};
 pub use policy::Policy;
 pub use record::{record_json, record_json_of, UserVectors, SCHEMA as RECORD_SCHEMA};
 pub use replay::replay;
-pub use request::{Counts, Eligibility, Request, User, Where};
+pub use request::{Counts, Eligibility, Request, User};
 pub use signals::Signals;
 pub use slate::{Asked, PoolTrace, Slate};
 pub use slots::Slot;

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use crate::eligible::RowSet;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::ids::{IdMap, Ids};
+use crate::select::{select, Selection, Where};
 
 use super::signals::Signals;
 
@@ -52,63 +53,14 @@ pub struct Eligibility {
     pub counts: Counts,
 }
 
-/// What `where=` may be.
-#[derive(Clone, Copy, Debug)]
-pub enum Where<'a> {
-    /// No filter.
-    All,
-    /// One flag per live item, in row order: aligned with the ids that the user sees.
-    Mask(&'a [bool]),
-    /// These ids only.
-    Ids(&'a Ids),
-}
-
 impl Eligibility {
-    /// The live rows within `filter`, less `exclude`.
-    ///
-    /// An id of `exclude` that is not there is fine (a seen item that was removed since); an
-    /// id of the filter that is not there is [`Error::Missing`].
+    /// The live rows within `filter`, less `exclude`; see [`select`] for ids that are not there.
     pub fn new(ids: &IdMap, filter: Where<'_>, exclude: Option<&Ids>) -> Result<Eligibility> {
-        let live_count = ids.len();
-        let mut rows = match filter {
-            Where::All => ids.live().clone(),
-            Where::Mask(flags) => {
-                if flags.len() != live_count {
-                    return Err(Error::invalid(
-                        "where",
-                        format!("one flag for each of the {live_count} items"),
-                        format!("{} flags", flags.len()),
-                    ));
-                }
-                let mut rows = RowSet::none(ids.rows_len());
-                ids.live_rows()
-                    .zip(flags)
-                    .filter(|(_, &keep)| keep)
-                    .for_each(|(row, _)| rows.insert(row));
-                rows
-            }
-            Where::Ids(wanted) => {
-                check_kind("where", ids, wanted)?;
-                let mut rows = RowSet::none(ids.rows_len());
-                ids.require_all(wanted)?
-                    .into_iter()
-                    .for_each(|row| rows.insert(row));
-                rows
-            }
-        };
-        let within = rows.len();
-        if let Some(exclude) = exclude {
-            check_kind("exclude", ids, exclude)?;
-            for i in 0..exclude.len() {
-                if let Some(row) = ids.row_of(exclude, i) {
-                    rows.remove(row);
-                }
-            }
-        }
+        let Selection { rows, within } = select(ids, "where", filter, exclude)?;
         let counts = Counts {
             eligible: rows.len(),
-            live: live_count,
-            filtered: live_count - within,
+            live: ids.len(),
+            filtered: ids.len() - within,
             excluded: within - rows.len(),
         };
         Ok(Eligibility { rows, counts })
@@ -124,16 +76,4 @@ impl Eligibility {
         };
         Eligibility { rows, counts }
     }
-}
-
-pub(super) fn check_kind(argument: &str, ids: &IdMap, given: &Ids) -> Result<()> {
-    // Without ids there is no kind yet, and an empty list has none that means anything.
-    if ids.rows_len() == 0 || given.is_empty() || ids.by_row().kind() == given.kind() {
-        return Ok(());
-    }
-    Err(Error::wrong_type(
-        argument,
-        format!("{} ids, as the items have", ids.by_row().kind()),
-        format!("{} ids", given.kind()),
-    ))
 }

@@ -4,8 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use crate::error::{Error, Result};
 use crate::ids::{IdMap, Ids};
-
-use super::request::check_kind;
+use crate::select::check_kind;
 
 /// Numbers per row that the caller brings, by signal name.
 #[derive(Clone, Debug, Default)]
