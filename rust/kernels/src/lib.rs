@@ -54,4 +54,4 @@ mod x86_64;
 pub use api::{MAX_DIM_DOT_I8, MAX_DIM_L2_I8};
 pub use dispatch::Kernels;
 pub use isa::{Isa, IsaError, ISA_VARIABLE};
-pub use matrix::{Matrix, Rows};
+pub use matrix::{prefetch, Matrix, Rows};

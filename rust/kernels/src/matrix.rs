@@ -121,6 +121,15 @@ impl<'a, T> Matrix<'a, T> {
     }
 }
 
+/// Asks for the cache lines of a slice that will be read soon. A hint: it changes nothing but speed.
+#[inline]
+pub fn prefetch<T>(items: &[T]) {
+    let first = items.as_ptr().cast::<u8>();
+    for offset in (0..std::mem::size_of_val(items)).step_by(64) {
+        prefetch_line(first.wrapping_add(offset));
+    }
+}
+
 /// A hint only: it reads nothing and cannot fault, whatever the address.
 #[inline(always)]
 fn prefetch_line(address: *const u8) {

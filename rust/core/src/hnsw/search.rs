@@ -1,11 +1,16 @@
 //! Greedy best-first search with a sorted linear pool.
+//!
+//! Measured on 100,000 x 128 clustered vectors in i8, best of five passes, two runs each: asking for the
+//! links of the likely next row while this one's neighbours are scored takes k=10 from 95 to 86 µs and
+//! k=500 from 505 to 415 µs; noting every scored row and picking the best at the end, in place of a
+//! bounded heap, takes k=500 from 541 to 467 µs.
 
-use perso_kernels::Rows;
+use perso_kernels::{prefetch, Rows};
 
 use super::{Graph, NONE};
 use crate::eligible::RowSet;
 use crate::metric::Metric;
-use crate::scored::{rank_order, ByRow, Scored, TieBreak, TopK};
+use crate::scored::{rank_order, ByRow, Scored, TieBreak};
 use crate::store::{Query, VectorStore};
 
 /// What a search returns.
@@ -161,9 +166,11 @@ impl Graph {
         tie: &T,
         scratch: &mut Scratch,
     ) -> Vec<Scored> {
-        // The pool itself is the answer unless it holds too few rows or ineligible ones.
+        // The pool itself is the answer unless it holds too few rows or ineligible ones. Then everything
+        // that was scored is noted, and the best are picked out at the end: a heap would cost a tenth of
+        // the search.
         let apart = collect.eligible.is_some() || collect.want > ef;
-        let mut collected = apart.then(|| TopK::new(collect.want, &ByRow));
+        let mut noted: Vec<Scored> = Vec::new();
         scratch.fresh.clear();
         for &row in starts {
             if scratch.visit(row) {
@@ -187,11 +194,8 @@ impl Graph {
                     score: scratch.scores[i],
                     row: scratch.fresh[i],
                 };
-                if let Some(top) = &mut collected {
-                    let welcome = entry.score >= top.threshold();
-                    if welcome && collect.eligible.is_none_or(|set| set.contains(entry.row)) {
-                        top.push(entry);
-                    }
+                if apart && collect.eligible.is_none_or(|set| set.contains(entry.row)) {
+                    noted.push(entry);
                 }
                 if let Some(at) = scratch.insert(entry, ef, tie) {
                     cursor = cursor.min(at);
@@ -209,6 +213,13 @@ impl Graph {
             };
             *followed = true;
             let row = next.row;
+            // While this row's neighbours are scored, the links of the one that is likely next arrive.
+            let likely = scratch.pool[cursor..]
+                .iter()
+                .find(|(_, followed)| !followed);
+            if let Some((likely, _)) = likely {
+                prefetch(self.link_row(likely.row, level));
+            }
             scratch.fresh.clear();
             for &neighbour in self.link_row(row, level) {
                 if neighbour == NONE {
@@ -219,10 +230,16 @@ impl Graph {
                 }
             }
         }
-        collected.map_or_else(
-            || scratch.found().take(collect.want).collect(),
-            TopK::into_sorted,
-        )
+        if !apart {
+            return scratch.found().take(collect.want).collect();
+        }
+        let order = |a: &Scored, b: &Scored| rank_order(&ByRow, *a, *b);
+        if collect.want < noted.len() {
+            noted.select_nth_unstable_by(collect.want, order);
+            noted.truncate(collect.want);
+        }
+        noted.sort_unstable_by(order);
+        noted
     }
 
     /// Starts a search of the graph's size.

@@ -441,10 +441,21 @@ impl VectorStore {
         let matrix = Matrix::new(codes, self.dim, self.dim);
         self.kernels.dot_i8_rows(&query.codes, matrix, rows, dots);
         let norm = query.coarse_norm;
-        for_each_row(rows, out, |row, slot| {
-            let dot = slot.to_bits() as i32 as f32 * (query.scale * scales[row]);
-            *slot = from_dot(metric, dot, norm, self.norms[row]);
-        });
+        let settle = |slot: &mut f32, scale: f32, x_norm: f32| {
+            let dot = slot.to_bits() as i32 as f32 * (query.scale * scale);
+            *slot = from_dot(metric, dot, norm, x_norm);
+        };
+        match rows {
+            // Without an index to check, this loop is vectorised.
+            Rows::Range { start, len } => out
+                .iter_mut()
+                .zip(&scales[start..start + len])
+                .zip(&self.norms[start..start + len])
+                .for_each(|((slot, scale), x_norm)| settle(slot, *scale, *x_norm)),
+            Rows::Ids(ids) => out.iter_mut().zip(ids).for_each(|(slot, &row)| {
+                settle(slot, scales[row as usize], self.norms[row as usize]);
+            }),
+        }
     }
 
     /// The reported scores of rows under the store's metric.
