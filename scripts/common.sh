@@ -8,6 +8,10 @@ readonly PY="$VENV/bin/python"
 
 step() { printf '\n=== %s\n' "$*"; }
 
+# ARGS into the array `args`, as a shell would split it: make bench ARGS="-k 'search or rank'". Where it is used,
+# the odd form of the expansion is for the bash of macOS, to which an empty array is an unset one.
+parse_args() { eval "args=(${ARGS:-})"; }
+
 fail() {
     printf '\nerror: %s\n' "$1" >&2
     shift

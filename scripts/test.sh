@@ -2,6 +2,7 @@
 # make test: everything that has to hold before a change goes in. Cheap checks first; the first failure ends it.
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source scripts/common.sh
+parse_args
 
 bash scripts/lint.sh
 need_rust
@@ -10,8 +11,7 @@ PYO3_PYTHON="$PWD/$PY" cargo test --locked --workspace
 need_venv
 need_wheel test
 step "pytest"
-# shellcheck disable=SC2086
-"$PY" -m pytest ${ARGS:-}
+"$PY" -m pytest ${args[@]+"${args[@]}"}
 step "source distribution"
 # It has its own Cargo.toml, without the crates that the wheel does not need: it must compile as it is.
 rm -rf build/sdist
