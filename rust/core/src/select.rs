@@ -40,7 +40,7 @@ pub fn select(
             if flags.len() != ids.len() {
                 return Err(Error::invalid(
                     argument,
-                    format!("one flag for each of the {} items", ids.len()),
+                    format!("{} flags, one for each item", ids.len()),
                     format!("{} flags", flags.len()),
                 ));
             }
