@@ -40,7 +40,7 @@ pub fn select(
             if flags.len() != ids.len() {
                 return Err(Error::invalid(
                     argument,
-                    format!("{} flags, one for each item", ids.len()),
+                    format!("{0} flags, one for each of the {0} items", ids.len()),
                     format!("{} flags", flags.len()),
                 ));
             }

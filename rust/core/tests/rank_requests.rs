@@ -387,7 +387,7 @@ fn eligibility_counts_who_is_left_out() {
     let short = Eligibility::new(ids, Where::Mask(&[true]), None).unwrap_err();
     assert_eq!(
         short.to_string(),
-        "where: expected 4 flags, one for each item, got 1 flags"
+        "where: expected 4 flags, one for each of the 4 items, got 1 flags"
     );
     let unknown = Ids::Int(vec![11]);
     let error = Eligibility::new(ids, Where::Ids(&unknown), None).unwrap_err();
