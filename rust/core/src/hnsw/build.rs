@@ -54,9 +54,19 @@ struct Journal {
     changed: HashMap<(u32, u8), Vec<u32>>,
 }
 
+impl Journal {
+    fn changed_rows(&self) -> Vec<u32> {
+        let bottom = self.changed.keys().filter(|(_, level)| *level == 0);
+        let mut rows: Vec<u32> = bottom.map(|(row, _)| *row).collect();
+        rows.sort_unstable();
+        rows
+    }
+}
+
 impl Graph {
-    /// Links all rows of the store that are not linked yet. Parallel when called inside a rayon pool.
-    pub fn insert_rows(&mut self, store: &VectorStore, hook: Hook<'_>) -> Result<()> {
+    /// Links all rows of the store that are not linked yet, and returns the rows linked before whose
+    /// bottom links changed, in order. Parallel when called inside a rayon pool.
+    pub fn insert_rows(&mut self, store: &VectorStore, hook: Hook<'_>) -> Result<Vec<u32>> {
         let first = self.len();
         let total = store.len() - first;
         let mut journal = Journal {
@@ -82,7 +92,7 @@ impl Graph {
             done += batch.len();
         }
         hook(total, total);
-        Ok(())
+        Ok(journal.changed_rows())
     }
 
     fn reserve_rows(&mut self, rows: usize) {

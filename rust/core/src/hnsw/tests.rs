@@ -95,6 +95,24 @@ fn an_interrupted_insertion_leaves_the_graph_as_it_was() {
 }
 
 #[test]
+fn an_insertion_names_the_older_rows_whose_links_it_changed() {
+    let vectors = clustered(2000, 16, 10, 8);
+    let small = store(Metric::L2, Dtype::I8, &vectors[..16 * 1900], 16);
+    let full = store(Metric::L2, Dtype::I8, &vectors, 16);
+    let mut graph = build(&small, 2);
+    let before = graph.clone();
+    let changed = graph.insert_rows(&full, &|_, _| true).unwrap();
+    assert!(!changed.is_empty());
+    let other: Vec<u32> = (0..1900)
+        .filter(|&row| graph.link_row(row, 0) != before.link_row(row, 0))
+        .collect();
+    // A row may be named whose links came out as they were; none may be missing.
+    assert!(changed.is_sorted() && changed.last() < Some(&1900));
+    assert!(other.iter().all(|row| changed.binary_search(row).is_ok()));
+    assert!(graph.insert_rows(&full, &|_, _| true).unwrap().is_empty());
+}
+
+#[test]
 fn every_row_is_reachable_even_among_duplicates() {
     let mut vectors = clustered(1500, 8, 5, 6);
     // A third of all rows are copies of one vector, and a few are zero.
