@@ -8,6 +8,9 @@ pub const MAX_DIM_DOT_I8: usize = (i32::MAX / (128 * 128)) as usize;
 /// Most dimensions an int8 squared distance may have: beyond, `255 * 255 * dim` could leave `i32`.
 pub const MAX_DIM_L2_I8: usize = (i32::MAX / (255 * 255)) as usize;
 
+/// Most dimensions of a FastScan code: its sums stay exact as f32.
+pub const MAX_DIM_FASTSCAN: usize = 1 << 20;
+
 #[inline(always)]
 fn check_pair(kernel: &str, query: usize, row: usize, max: usize) {
     if query != row || query > max {

@@ -34,6 +34,9 @@ pub struct Kernels {
     pub(crate) l2_i8_rows: Many<i8, i8, i32>,
     pub(crate) dot_f32_i8_rows: Many<f32, i8, f32>,
     pub(crate) l2_f32_i8_rows: ScaledMany,
+    pub(crate) estimate: crate::fastscan::Estimate,
+    pub(crate) fill_table: crate::fastscan::Fill,
+    pub(crate) hadamard: crate::fastscan::InPlace,
     pub(crate) f32_to_f16: unsafe fn(&[f32], &mut [u16]),
     pub(crate) f16_to_f32: unsafe fn(&[u16], &mut [f32]),
 }

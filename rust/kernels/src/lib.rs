@@ -39,6 +39,7 @@ mod api;
 ))]
 mod blocks;
 mod dispatch;
+pub mod fastscan;
 mod fused;
 mod isa;
 mod matrix;
@@ -51,7 +52,7 @@ mod aarch64;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 
-pub use api::{MAX_DIM_DOT_I8, MAX_DIM_L2_I8};
+pub use api::{MAX_DIM_DOT_I8, MAX_DIM_FASTSCAN, MAX_DIM_L2_I8};
 pub use dispatch::Kernels;
 pub use isa::{Isa, IsaError, ISA_VARIABLE};
 pub use matrix::{prefetch, Matrix, Rows};

@@ -121,6 +121,9 @@ macro_rules! dispatch_row {
             l2_i8_rows,
             dot_f32_i8_rows,
             l2_f32_i8_rows,
+            estimate,
+            fill_table,
+            hadamard,
             f32_to_f16,
             f16_to_f32,
         };

@@ -1,5 +1,6 @@
 //! AArch64: Advanced SIMD is part of the baseline, detected all the same.
 
+mod fastscan;
 mod neon;
 
 use crate::Kernels;

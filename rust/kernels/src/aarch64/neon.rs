@@ -11,6 +11,7 @@
 //! `-128 * -128 * 2`. Squared distances take `|q - x|` as an unsigned byte (`sabd`) and go the same
 //! way, unsigned.
 
+use super::fastscan::{estimate, fill_table, hadamard};
 use crate::blocks::{groups, words};
 use crate::isa::Isa;
 use core::arch::aarch64::*;

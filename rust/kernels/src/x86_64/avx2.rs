@@ -10,6 +10,7 @@
 //! `vpmaddwd` by ones then widens to i32. For int8 the order of the terms does not matter, so a tail is
 //! the last 32 codes of the row with those already counted masked off.
 
+use super::fastscan::avx2::{estimate, fill_table, hadamard};
 use crate::blocks::{groups, words};
 use crate::isa::Isa;
 use core::arch::x86_64::*;

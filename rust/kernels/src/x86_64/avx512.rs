@@ -10,6 +10,7 @@
 //! in cache: 4.2 ns a row against 4.4) and comes from the tails (50 f32: 5.2 against 7).
 
 use super::avx2::{finish_1, finish_4, sum_1, sum_4};
+use super::fastscan::avx512::{estimate, fill_table, hadamard};
 use crate::isa::Isa;
 use core::arch::x86_64::*;
 

@@ -3,6 +3,7 @@
 mod avx2;
 mod avx512;
 mod avx512vnni;
+mod fastscan;
 
 use crate::Kernels;
 

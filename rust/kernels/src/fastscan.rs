@@ -1,0 +1,250 @@
+//! FastScan over 1-bit codes: the scores of 32 neighbours from one table of 4-bit lookups.
+//!
+//! A code is the signs of a vector's components after a random rotation (RaBitQ, arXiv 2405.12497). Its
+//! inner product with a query is a sum of the query's components with those signs; four signs make one
+//! of sixteen sums, which a byte shuffle looks up for 16 (AVX2: 32, AVX-512: 64) codes at once (André et
+//! al., "Quicker ADC", arXiv 1812.09162). A block holds 32 codes, so that a graph row's neighbours are
+//! one pass (SymphonyQG, arXiv 2411.12229).
+//!
+//! Block layout: per group of four dimensions 16 bytes; byte `j` holds the four signs of code `j` in its
+//! low half and of code `j + 16` in its high half, the first dimension in the lowest bit, 1 for plus.
+//! Four groups are 64 bytes, so `dim` must be a multiple of 16.
+//!
+//! Table: entries are 6 bits. Four of them fit a byte, so lookups are added as bytes and widened once in
+//! four, which halves the additions against 8 bits. The rounding is a fifteenth of the error that 1-bit
+//! codes have at 384 dimensions.
+//!
+//! What a block's caller wants is not the sum but a score, so the kernel ends with it: with `S` the sum,
+//! `score = fma(gain, fma(S, scale, shift), fma(slope, offset, base))`, all f32, each step rounded once,
+//! the same on every instruction set; gain and offset are bf16, one pair a code.
+
+use crate::{Kernels, MAX_DIM_FASTSCAN};
+
+/// Codes in a block.
+pub const BLOCK: usize = 32;
+
+/// Largest entry of a table: four of them fit a byte.
+const TOP: f32 = 63.0;
+
+/// Groups whose entries a 16-bit sum can hold: 63 * 1,024 < 2^16.
+pub(crate) const GROUPS_A_SUM: usize = 1024;
+
+/// A query as sums of four signed components, in 6 bits.
+#[derive(Clone, Debug, Default)]
+pub struct Table {
+    /// 16 entries a group of four dimensions; none above 63, which the kernels rely on.
+    entries: Vec<u8>,
+    scale: f32,
+    shift: f32,
+}
+
+impl Table {
+    /// The table's dimensions.
+    pub fn dim(&self) -> usize {
+        self.entries.len() / 4
+    }
+
+    pub(crate) fn entries(&self) -> &[u8] {
+        &self.entries
+    }
+
+    /// `fma(S, scale, shift)` is the inner product of the query and signs whose entries sum to `S`.
+    pub fn scale_and_shift(&self) -> (f32, f32) {
+        (self.scale, self.shift)
+    }
+}
+
+/// The numbers of [`Kernels::estimate`] that a whole block shares.
+#[derive(Clone, Copy, Debug)]
+pub struct Line {
+    /// What every score starts from.
+    pub base: f32,
+    /// The factor of the offsets.
+    pub slope: f32,
+    /// Scores above it are marked in the returned mask.
+    pub threshold: f32,
+}
+
+pub(crate) type Estimate =
+    unsafe fn(&[u8], &[u8], &[u16; 2 * BLOCK], (f32, f32), Line, &mut [f32; BLOCK]) -> u32;
+pub(crate) type Fill = unsafe fn(&[f32], &mut [u8]) -> (f32, f32);
+pub(crate) type InPlace = unsafe fn(&mut [f32]);
+
+impl Kernels {
+    /// Makes the table of a (rotated) query.
+    ///
+    /// # Panics
+    /// If the query's length is not a multiple of 16, or more than [`MAX_DIM_FASTSCAN`].
+    pub fn fill_table(&self, query: &[f32], table: &mut Table) {
+        assert!(
+            query.len().is_multiple_of(16) && query.len() <= MAX_DIM_FASTSCAN,
+            "fill_table: the query must have a multiple of 16 components, at most {MAX_DIM_FASTSCAN}; got {}",
+            query.len()
+        );
+        table.entries.resize(query.len() * 4, 0);
+        // SAFETY: the CPU has the features of this row, or it would not have been handed out.
+        (table.scale, table.shift) = unsafe { (self.fill_table)(query, &mut table.entries) };
+    }
+
+    /// Scores the 32 codes of a block; bit `j` of the result is set if score `j` exceeds the threshold.
+    /// `factors` are 32 gains, then 32 offsets, in bf16.
+    ///
+    /// # Panics
+    /// If the block is not as long as the table.
+    pub fn estimate(
+        &self,
+        table: &Table,
+        block: &[u8],
+        factors: &[u16; 2 * BLOCK],
+        line: Line,
+        out: &mut [f32; BLOCK],
+    ) -> u32 {
+        let entries = table.entries();
+        assert!(
+            block.len() == entries.len(),
+            "estimate: the block must have the table's {} bytes; got {}",
+            entries.len(),
+            block.len()
+        );
+        let of_sum = (table.scale, table.shift);
+        // SAFETY: the CPU has the features of this row, or it would not have been handed out. The
+        // lengths are equal and a multiple of 64; entries are at most 63 by construction.
+        unsafe { (self.estimate)(entries, block, factors, of_sum, line, out) }
+    }
+
+    /// Hadamard transform in place, not scaled: additions and subtractions in a fixed order.
+    ///
+    /// # Panics
+    /// If the length is not a power of two.
+    pub fn hadamard(&self, x: &mut [f32]) {
+        assert!(
+            x.len().is_power_of_two(),
+            "hadamard: the length must be a power of two; got {}",
+            x.len()
+        );
+        // SAFETY: the CPU has the features of this row, or it would not have been handed out.
+        unsafe { (self.hadamard)(x) }
+    }
+}
+
+/// Rounds to bf16, to nearest, ties to even; beyond its range to its largest number, NaN to zero.
+pub fn f32_to_bf16(x: f32) -> u16 {
+    if x.is_nan() {
+        return 0;
+    }
+    let x = x.clamp(-3.389_531_4e38, 3.389_531_4e38);
+    let bits = x.to_bits();
+    ((bits + 0x7fff + (bits >> 16 & 1)) >> 16) as u16
+}
+
+/// Widens bf16, exactly.
+#[inline(always)]
+pub fn bf16_to_f32(x: u16) -> f32 {
+    f32::from_bits(u32::from(x) << 16)
+}
+
+/// The body of `fill_table`, compiled once for each instruction set: no step depends on the width.
+#[inline(always)]
+pub(crate) fn fill(query: &[f32], entries: &mut [u8]) -> (f32, f32) {
+    let mut reach = 0.0f32;
+    for q in query.as_chunks::<4>().0 {
+        reach = reach.max((q[0].abs() + q[1].abs()) + (q[2].abs() + q[3].abs()));
+    }
+    // Too short to be told from zero, or not finite: all sums are taken for zero.
+    if !(f32::MIN_POSITIVE * 64.0..=f32::MAX / 4.0).contains(&reach) {
+        entries.fill(0);
+        return (0.0, 0.0);
+    }
+    let step = 2.0 * reach / TOP;
+    let inverse = TOP / (2.0 * reach);
+    let middle = TOP / 2.0 + 0.5;
+    for (q, entries) in query
+        .as_chunks::<4>()
+        .0
+        .iter()
+        .zip(entries.as_chunks_mut::<16>().0)
+    {
+        let low = [-q[0] - q[1], q[0] - q[1], q[1] - q[0], q[0] + q[1]];
+        let high = [-q[2] - q[3], q[2] - q[3], q[3] - q[2], q[2] + q[3]];
+        let mut sums = [0.0f32; 16];
+        for (i, sum) in sums.iter_mut().enumerate() {
+            *sum = (low[i % 4] + high[i / 4]) * inverse + middle;
+        }
+        for (entry, sum) in entries.iter_mut().zip(sums) {
+            *entry = (sum as i32).clamp(0, 63) as u8;
+        }
+    }
+    let groups = (query.len() / 4) as f32;
+    (step, -reach * groups)
+}
+
+/// The body of `hadamard`.
+#[inline(always)]
+pub(crate) fn transform(x: &mut [f32]) {
+    let mut half = 1;
+    while half < x.len() {
+        for pair in x.chunks_exact_mut(2 * half) {
+            let (a, b) = pair.split_at_mut(half);
+            for (a, b) in a.iter_mut().zip(b) {
+                (*a, *b) = (*a + *b, *a - *b);
+            }
+        }
+        half *= 2;
+    }
+}
+
+/// The end of `estimate`, lane by lane.
+#[inline(always)]
+pub(crate) fn settle(
+    sums: &[u32; BLOCK],
+    factors: &[u16; 2 * BLOCK],
+    (scale, shift): (f32, f32),
+    line: Line,
+    fma: impl Fn(f32, f32, f32) -> f32,
+    out: &mut [f32; BLOCK],
+) -> u32 {
+    let mut mask = 0;
+    for j in 0..BLOCK {
+        let product = fma(sums[j] as f32, scale, shift);
+        let start = fma(line.slope, bf16_to_f32(factors[BLOCK + j]), line.base);
+        out[j] = fma(bf16_to_f32(factors[j]), product, start);
+        mask |= u32::from(out[j] > line.threshold) << j;
+    }
+    mask
+}
+
+/// The plain form: the oracle.
+pub(crate) mod plain {
+    use super::{Line, BLOCK};
+
+    pub(crate) fn estimate(
+        entries: &[u8],
+        block: &[u8],
+        factors: &[u16; 2 * BLOCK],
+        of_sum: (f32, f32),
+        line: Line,
+        out: &mut [f32; BLOCK],
+    ) -> u32 {
+        let mut sums = [0u32; BLOCK];
+        for (entries, codes) in entries
+            .as_chunks::<16>()
+            .0
+            .iter()
+            .zip(block.as_chunks::<16>().0)
+        {
+            for j in 0..16 {
+                sums[j] += u32::from(entries[usize::from(codes[j] & 15)]);
+                sums[j + 16] += u32::from(entries[usize::from(codes[j] >> 4)]);
+            }
+        }
+        super::settle(&sums, factors, of_sum, line, crate::fused::fma, out)
+    }
+
+    pub(crate) fn fill_table(query: &[f32], entries: &mut [u8]) -> (f32, f32) {
+        super::fill(query, entries)
+    }
+
+    pub(crate) fn hadamard(x: &mut [f32]) {
+        super::transform(x);
+    }
+}
