@@ -1,6 +1,7 @@
 """Files: what was saved is what is read; what is damaged is refused and never believed."""
 
 import contextlib
+import json
 import os
 import pickle
 import stat
@@ -293,9 +294,9 @@ def test_a_length_beyond_the_file_is_refused_before_memory_is_asked_for(rng, tmp
 def test_a_later_version_is_named(rng, tmp_path):
     small_index(rng).save(tmp_path / "file")
     file = bytearray((tmp_path / "file").read_bytes())
-    struct.pack_into("<I", file, 8, 2)
+    struct.pack_into("<I", file, 8, 3)
     (tmp_path / "file").write_bytes(resealed(file))
-    with pytest.raises(pc.FormatError, match=r"version 2.*version 1"):
+    with pytest.raises(pc.FormatError, match=r"version 3.*version 1 to 2"):
         pc.Index.load(tmp_path / "file")
 
 
@@ -405,3 +406,45 @@ def test_progress_of_opening_and_saving(rng, tmp_path, mmap):
 def test_pickle_is_refused(rng, make):
     with pytest.raises(TypeError, match="pickle"):
         pickle.dumps(make(rng))
+
+
+# --- files of earlier releases ---------------------------------------------------------------------
+
+
+def old_files():
+    from files import make
+
+    return [*make.indexes(), ("items.catalog", make.catalog())]
+
+
+@pytest.mark.parametrize("mmap", [False, True])
+def test_files_of_version_1_are_read(tmp_path, mmap):
+    folder = Path(__file__).parent / "files" / "v1"
+    for name, made in old_files():
+        assert struct.unpack_from("<I", (folder / name).read_bytes(), 8) == (1,)
+        again = read(made, folder / name, mmap)
+        assert content(again) == content(made), name
+        again.save(tmp_path / name)
+        assert struct.unpack_from("<I", (tmp_path / name).read_bytes(), 8) == (2,)
+        assert content(read(made, tmp_path / name, mmap)) == content(made), name
+
+
+def as_version_1(file):
+    """The same file as the first release would have written it."""
+    file = bytearray(file)
+    meta = ranges(file)["meta"]
+    described = json.loads(file[meta.start : meta.stop])
+    del described["spec"]["layout"], described["spec"]["rescore"]
+    described = json.dumps(described).encode().ljust(len(meta))
+    file[meta.start : meta.stop] = described
+    struct.pack_into("<I", file, 8, 1)
+    return resealed(file)
+
+
+def test_a_graph_of_version_1_is_read(rng, tmp_path):
+    thing = graph_index(rng)
+    thing.save(tmp_path / "new")
+    (tmp_path / "old").write_bytes(as_version_1((tmp_path / "new").read_bytes()))
+    again = pc.Index.load(tmp_path / "old")
+    assert content(again) == content(thing)
+    assert again.layout == "auto" and again.rescore is None

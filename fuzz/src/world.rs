@@ -23,12 +23,10 @@ const ITEMS: usize = 24;
 
 fn spec(dim: usize, metric: Metric, dtype: Dtype) -> Spec {
     Spec {
-        dim,
-        metric,
-        dtype,
         m: 2,
         ef_construction: 8,
         seed: 1,
+        ..Spec::new(dim, metric, dtype)
     }
 }
 

@@ -37,11 +37,15 @@ def build(args: argparse.Namespace) -> int:
         )
     metrics = _per_space(args.metric, spaces, "cosine", "--metric")
     dtypes = _per_space(args.dtype, spaces, "f32", "--dtype")
+    layouts = _per_space(args.layout, spaces, "auto", "--layout")
+    rescores = _per_space(args.rescore, spaces, "none", "--rescore")
 
     def space(name: str, dim: int) -> pc.Space:
         metric: Any = metrics[name]
         dtype: Any = dtypes[name]
-        return pc.Space(dim, metric, dtype, args.M, args.ef_construction)
+        layout: Any = layouts[name]
+        rescore: Any = None if rescores[name] == "none" else rescores[name]
+        return pc.Space(dim, metric, dtype, args.M, args.ef_construction, layout, rescore)
 
     if from_array:
         vectors = _load(args.input)
@@ -81,7 +85,8 @@ def info(args: argparse.Namespace) -> int:
         "generation": catalog.generation,
         "content_hash": catalog.content_hash,
         "spaces": {
-            name: {**asdict(space), **stats["spaces"][name]} for name, space in catalog.spaces.items()
+            name: {**asdict(space), "layout_asked": space.layout, **stats["spaces"][name]}
+            for name, space in catalog.spaces.items()
         },
         "attributes": dict(catalog.attributes),
     }
@@ -93,7 +98,8 @@ def info(args: argparse.Namespace) -> int:
             print(f"{name:13} {fact:,}" if isinstance(fact, int) else f"{name:13} {fact}")
     print("spaces")
     for name, space in facts["spaces"].items():
-        print(f"  {name:20} " + ", ".join(f"{key} {value}" for key, value in space.items()))
+        parts = {f"{part} bytes": count for part, count in space.pop("bytes_by_part").items() if count}
+        print(f"  {name:20} " + ", ".join(f"{key} {value}" for key, value in {**space, **parts}.items()))
     print("attributes" if facts["attributes"] else "attributes    none")
     for name, kind in facts["attributes"].items():
         print(f"  {name:20} {kind}")

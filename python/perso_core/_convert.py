@@ -84,6 +84,18 @@ def choice(argument: str, value: object, among: tuple[str, ...]) -> str:
     return value
 
 
+def optional_choice(argument: str, value: object, among: tuple[str, ...]) -> str | None:
+    """One of some names, or None."""
+    if value is None:
+        return None
+    expected = "None or " + " or ".join(map(repr, among))
+    if not isinstance(value, str):
+        raise wrong_type(argument, expected, kind_of(value))
+    if value not in among:
+        raise invalid(argument, expected, repr(value))
+    return value
+
+
 def text(argument: str, value: object) -> str:
     """Text of at least one character."""
     if not isinstance(value, str):

@@ -45,12 +45,24 @@ _Progress = Callable[[int, int], object] | None
 _Path = str | PathLike[str]
 _Hits = tuple[NDArray[np.int64] | list[list[str | None]], NDArray[np.float32], str]
 _Columns = dict[str, tuple[str, list[Any]]]
-_Space = tuple[str, int, str, str, int, int]
+_Options = tuple[str, str, int, int, str, str | None]
+_Space = tuple[str, int, _Options]
+_ArrowSpace = tuple[str, str, int | None, _Options]
 _Numbers = NDArray[np.float64] | tuple[_Ids, NDArray[np.float64]]
 
 @final
 class Index:
-    def __new__(cls, dim: int, metric: str, dtype: str, m: int, ef_construction: int, seed: int) -> Index: ...
+    def __new__(
+        cls,
+        dim: int,
+        metric: str,
+        dtype: str,
+        m: int,
+        ef_construction: int,
+        seed: int,
+        layout: str,
+        rescore: str | None,
+    ) -> Index: ...
     def add(
         self, vectors: NDArray[np.float32], ids: _Ids | None, num_threads: int, progress: _Progress
     ) -> _Ids: ...
@@ -80,6 +92,10 @@ class Index:
     def ef_construction(self) -> int: ...
     @property
     def seed(self) -> int: ...
+    @property
+    def layout(self) -> str: ...
+    @property
+    def rescore(self) -> str | None: ...
     def stats(self) -> dict[str, Any]: ...
     def save(self, path: _Path, progress: _Progress) -> None: ...
     @staticmethod
@@ -92,7 +108,7 @@ class Catalog:
     def from_arrow(
         table: object,
         id: str,
-        spaces: list[tuple[str, str, int | None, str, str, int, int]],
+        spaces: list[_ArrowSpace],
         attributes: list[str] | None,
         seed: int,
         num_threads: int,

@@ -12,10 +12,14 @@ from numpy.typing import ArrayLike, NDArray
 
 Metric: TypeAlias = Literal["ip", "cosine", "l2"]
 Dtype: TypeAlias = Literal["f32", "f16", "i8"]
+Layout: TypeAlias = Literal["auto", "exact", "compact", "local"]
+Rescore: TypeAlias = Literal["f16"]
 Normalize: TypeAlias = Literal["none", "minmax", "zscore", "rank"]
 
 METRICS = ("ip", "cosine", "l2")
 DTYPES = ("f32", "f16", "i8")
+LAYOUTS = ("auto", "exact", "compact", "local")
+RESCORES = ("f16",)
 NORMALIZERS = ("none", "minmax", "zscore", "rank")
 
 Path: TypeAlias = Union[str, "PathLike[str]"]

@@ -10,7 +10,22 @@ from typing import Any, TypeAlias, cast
 from numpy.typing import NDArray
 
 from . import _arrow, _convert, _core, _progress
-from ._types import DTYPES, METRICS, ArrowStream, Dtype, Ids, Metric, Path, Progress, Vectors, Where
+from ._types import (
+    DTYPES,
+    LAYOUTS,
+    METRICS,
+    RESCORES,
+    ArrowStream,
+    Dtype,
+    Ids,
+    Layout,
+    Metric,
+    Path,
+    Progress,
+    Rescore,
+    Vectors,
+    Where,
+)
 from .index import hits
 from .results import Hits
 
@@ -27,6 +42,8 @@ class Space:
         dtype: "f32", "f16" (half the memory) or "i8" (a quarter: codes with a scale a vector).
         M: links of a node of the graph.
         ef_construction: width of the search that finds those links.
+        layout: "auto", "exact", "compact" or "local": what lies beside the vectors, as `Index` says.
+        rescore: with dtype "i8", "f16" keeps a float16 copy beside the codes, which scores come from.
     """
 
     dim: int
@@ -34,12 +51,20 @@ class Space:
     dtype: Dtype = "f32"
     M: int = 16
     ef_construction: int = 200
+    layout: Layout = "auto"
+    rescore: Rescore | None = None
 
     def __post_init__(self) -> None:
         for name, low in (("dim", 1), ("M", 0), ("ef_construction", 0)):
             object.__setattr__(self, name, _convert.integer(name, getattr(self, name), low))
         _convert.choice("metric", self.metric, METRICS)
         _convert.choice("dtype", self.dtype, DTYPES)
+        _convert.choice("layout", self.layout, LAYOUTS)
+        _convert.optional_choice("rescore", self.rescore, RESCORES)
+
+    @property
+    def _options(self) -> _core._Options:
+        return self.metric, self.dtype, self.M, self.ef_construction, self.layout, self.rescore
 
 
 _ArrowSpaces: TypeAlias = Mapping[str, str | tuple[str, Space]]
@@ -66,12 +91,12 @@ class Catalog:
     def __init__(self, spaces: Mapping[str, Space], seed: int = 0) -> None:
         if not isinstance(spaces, Mapping):
             raise _convert.wrong_type("spaces", "a mapping of names to Space", _convert.kind_of(spaces))
-        described: list[tuple[str, int, str, str, int, int]] = []
+        described: list[_core._Space] = []
         for name, space in spaces.items():
             if not isinstance(space, Space):
                 raise _convert.wrong_type(f"spaces[{name!r}]", "a Space", _convert.kind_of(space))
             _convert.text("spaces", name)
-            described.append((name, space.dim, space.metric, space.dtype, space.M, space.ef_construction))
+            described.append((name, space.dim, space._options))
         self._core = _core.Catalog(described, _convert.seed(seed))
 
     @classmethod
@@ -107,16 +132,15 @@ class Catalog:
         """
         if not isinstance(spaces, Mapping) or not spaces:
             raise _convert.wrong_type("spaces", "{space: column}, at least one", _convert.kind_of(spaces))
-        described: list[tuple[str, str, int | None, str, str, int, int]] = []
+        described: list[_core._ArrowSpace] = []
         for name, source in spaces.items():
             _convert.text("spaces", name)
             column, space = source if isinstance(source, tuple) and len(source) == 2 else (source, None)
             if not isinstance(column, str) or not (space is None or isinstance(space, Space)):
                 expected = "a column, or (column, Space)"
                 raise _convert.wrong_type(f"spaces[{name!r}]", expected, _convert.kind_of(source))
-            like = space or Space(1)
             dim = None if space is None else space.dim
-            described.append((name, column, dim, like.metric, like.dtype, like.M, like.ef_construction))
+            described.append((name, column, dim, (space or Space(1))._options))
         names = _names(attributes)
         wanted = None if names is None else [id, *(column for _, column, *_ in described), *names]
         stream = _arrow.stream(table, wanted)
@@ -264,8 +288,16 @@ class Catalog:
         """The spaces by name."""
         return MappingProxyType(
             {
-                name: Space(dim, cast(Metric, metric), cast(Dtype, dtype), M, ef_construction)
-                for name, dim, metric, dtype, M, ef_construction in self._core.spaces()
+                name: Space(
+                    dim,
+                    cast(Metric, metric),
+                    cast(Dtype, dtype),
+                    M,
+                    ef_construction,
+                    cast(Layout, layout),
+                    cast("Rescore | None", rescore),
+                )
+                for name, dim, (metric, dtype, M, ef_construction, layout, rescore) in self._core.spaces()
             }
         )
 
@@ -286,7 +318,9 @@ class Catalog:
         return id in self._core
 
     def stats(self) -> dict[str, Any]:
-        """Sizes: items, rows (with replaced and removed ones), bytes, and each space's graph."""
+        """Sizes: items, rows (with replaced and removed ones), bytes of heap memory, and for each of the spaces
+        its layout in use, bytes, bytes_by_part, path, links and layers, as `Index.stats` has them.
+        """
         return self._core.stats()
 
     def save(self, path: Path, progress: Progress = None) -> None:

@@ -145,6 +145,20 @@ def _parser() -> argparse.ArgumentParser:
         "--dtype", action="append", default=[], metavar="[SPACE=]NAME", help="f32, f16 or i8 (default: f32)"
     )
     build.add_argument(
+        "--layout",
+        action="append",
+        default=[],
+        metavar="[SPACE=]NAME",
+        help="auto, exact, compact or local (default: auto)",
+    )
+    build.add_argument(
+        "--rescore",
+        action="append",
+        default=[],
+        metavar="[SPACE=]NAME",
+        help="f16 for a finer copy beside i8 codes, or none (default: none)",
+    )
+    build.add_argument(
         "--attributes", metavar="A,B,...", help="columns to keep; an empty text for none (default: all)"
     )
     build.add_argument(

@@ -8,7 +8,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _convert, _core, _progress
-from ._types import DTYPES, METRICS, Dtype, Ids, Metric, Path, Progress, Vectors, Where
+from ._types import (
+    DTYPES,
+    LAYOUTS,
+    METRICS,
+    RESCORES,
+    Dtype,
+    Ids,
+    Layout,
+    Metric,
+    Path,
+    Progress,
+    Rescore,
+    Vectors,
+    Where,
+)
 from .results import Hits
 
 __all__ = ["Index", "cpu_features", "dot", "topk"]
@@ -26,6 +40,12 @@ class Index:
         ef_construction: width of the search that finds those links.
         seed: of the graph's random levels. The same vectors in the same calls with the same seed give the
             same graph and the same answers, whatever the number of threads.
+        layout: what lies beside the vectors. "exact": nothing, every search scores every vector; "compact": a
+            graph of row numbers; "local": that graph with short codes of the neighbours in each row, more
+            memory and faster; "auto" picks by size. A named graph is there from 1,024 vectors on, and a search
+            that would walk over most of the vectors scores all of them instead.
+        rescore: with dtype "i8", "f16" keeps a float16 copy beside the codes, two more bytes a component. Codes
+            find the candidates; the copy gives the scores, so recall can pass what codes alone allow.
 
     It grows by itself. Searches run in parallel with each other; a change waits for them.
     """
@@ -38,6 +58,8 @@ class Index:
         M: int = 16,
         ef_construction: int = 200,
         seed: int = 0,
+        layout: Layout = "auto",
+        rescore: Rescore | None = None,
     ) -> None:
         self._core = _core.Index(
             _convert.integer("dim", dim, 1),
@@ -46,6 +68,8 @@ class Index:
             _convert.integer("M", M, 0),
             _convert.integer("ef_construction", ef_construction, 0),
             _convert.seed(seed),
+            _convert.choice("layout", layout, LAYOUTS),
+            _convert.optional_choice("rescore", rescore, RESCORES),
         )
 
     @classmethod
@@ -121,7 +145,7 @@ class Index:
         self._core.remove(_convert.ids("ids", ids, ordered=False))
 
     def get(self, ids: Ids) -> NDArray[np.float32]:
-        """The (n, dim) vectors as they are stored: f32 exactly, f16 and i8 rounded."""
+        """The (n, dim) vectors as finely as they are stored: f32 exactly, f16 and i8 rounded."""
         return self._core.get(_convert.ids("ids", ids))
 
     @property
@@ -147,8 +171,24 @@ class Index:
         """How vectors are stored."""
         return cast(Dtype, self._core.dtype)
 
+    @property
+    def layout(self) -> Layout:
+        """The layout asked for; `stats()` says which one is in use."""
+        return cast(Layout, self._core.layout)
+
+    @property
+    def rescore(self) -> Rescore | None:
+        """The finer copy that scores come from."""
+        return cast("Rescore | None", self._core.rescore)
+
     def stats(self) -> dict[str, Any]:
-        """Sizes: items, rows (with removed ones), bytes, links, layers, and the path of a plain search."""
+        """Sizes and shape.
+
+        Returns:
+            items; rows, with removed ones; layout in use ("exact", "compact" or "local"); bytes of heap
+            memory, and bytes_by_part (vectors, rescore, graph, local, norm_order), which leave out what is
+            mapped from a file; links and layers of the graph; path of a plain search ("exact" or "graph").
+        """
         return self._core.stats()
 
     def save(self, path: Path, progress: Progress = None) -> None:

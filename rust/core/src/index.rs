@@ -14,7 +14,7 @@ use crate::metric::{Dtype, Metric};
 use crate::scored::Scored;
 use crate::select::{select_some, Where};
 use crate::threads;
-use crate::vectors::{Ask, Found, Spec, Vectors};
+use crate::vectors::{Ask, Bytes, Found, Layout, Spec, Vectors};
 
 /// One answer list and the way it was found.
 pub type Answers = (Vec<Scored>, Found);
@@ -41,8 +41,10 @@ pub struct Stats {
     pub items: usize,
     /// Rows kept, dead ones included.
     pub rows: usize,
-    /// Heap bytes of vectors and graph.
-    pub bytes: usize,
+    /// What lies beside the vectors now: never [`Layout::Auto`].
+    pub layout: Layout,
+    /// Heap bytes by part.
+    pub bytes: Bytes,
     /// Links in the graph's bottom layer; 0 without a graph.
     pub links: usize,
     /// Layers of the graph; 0 without a graph.
@@ -91,9 +93,8 @@ impl Index {
         hook: Hook<'_>,
     ) -> Result<Ids> {
         let threads = threads::resolve("num_threads", num_threads)?;
-        let store = self.vectors.store();
-        store.check("vectors", vectors)?;
-        let count = vectors.len() / store.dim();
+        self.vectors.check("vectors", vectors)?;
+        let count = vectors.len() / self.spec().dim;
         let ids = self.new_ids(ids, count)?;
         let before = self.ids.rows_len();
         let pushed = if threads > 1 && count >= 32 {
@@ -177,9 +178,7 @@ impl Index {
         let dim = self.spec().dim;
         let mut out = vec![0.0; ids.len() * dim];
         for (i, slot) in out.chunks_exact_mut(dim).enumerate() {
-            self.vectors
-                .store()
-                .get(self.ids.require(&ids.get(i))?, slot);
+            self.vectors.get(self.ids.require(&ids.get(i))?, slot);
         }
         Ok(out)
     }
@@ -209,7 +208,8 @@ impl Index {
         Stats {
             items: self.len(),
             rows: self.ids.rows_len(),
-            bytes: self.vectors.heap_bytes(),
+            layout: self.vectors.layout(),
+            bytes: self.vectors.bytes(),
             links,
             layers,
             path: if self.vectors.graph().is_some() {

@@ -93,12 +93,9 @@ fn a_vector_that_grows_too_long_when_quantised_is_refused() {
     assert!(vector.iter().map(|x| x * x).sum::<f32>().is_finite());
     for (dtype, fits) in [(Dtype::F32, true), (Dtype::I8, false)] {
         let spec = Spec {
-            dim: 2,
-            metric: Metric::Ip,
-            dtype,
             m: 4,
             ef_construction: 10,
-            seed: 0,
+            ..Spec::new(2, Metric::Ip, dtype)
         };
         let mut index = Index::new(spec).unwrap();
         match index.add(&vector, None, 1, &go) {
@@ -132,12 +129,9 @@ fn two_items() -> Upsert {
 
 fn write_catalog(path: &Path) -> Catalog {
     let spec = Spec {
-        dim: 1,
-        metric: Metric::Ip,
-        dtype: Dtype::F32,
         m: 4,
         ef_construction: 10,
-        seed: 0,
+        ..Spec::new(1, Metric::Ip, Dtype::F32)
     };
     let mut catalog = Catalog::new(vec![("a".into(), spec)]).unwrap();
     catalog.upsert(two_items(), 1, &go).unwrap();

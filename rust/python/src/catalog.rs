@@ -8,7 +8,7 @@ use perso_core::catalog::{Catalog as Core, Upsert};
 use perso_core::error::Error;
 use perso_core::ids::Id;
 use perso_core::metric::{Dtype, Metric};
-use perso_core::vectors::{Ask, Spec};
+use perso_core::vectors::{Ask, Layout, Rescore, Spec};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use pyo3_arrow::input::AnyRecordBatch;
@@ -20,10 +20,12 @@ use crate::error::{lost, poisoned, Outcome};
 use crate::index::Hits;
 use crate::progress;
 
-/// A space as Python names it: (name, dim, metric, dtype, M, ef_construction).
-type SpaceArguments = (String, usize, String, String, usize, usize);
+/// What Python says of a space besides its name and dim: (metric, dtype, M, ef_construction, layout, rescore).
+type Options = (String, String, usize, usize, String, Option<String>);
+/// A space as Python names it: (name, dim, options).
+type SpaceArguments = (String, usize, Options);
 /// The same with the column its vectors come from; a dim of `None` is taken from the data.
-type ArrowSpace = (String, String, Option<usize>, String, String, usize, usize);
+type ArrowSpace = (String, String, Option<usize>, Options);
 
 #[pyclass(frozen, module = "perso_core._core")]
 pub struct Catalog {
@@ -66,17 +68,7 @@ impl Catalog {
     fn new(spaces: Vec<SpaceArguments>, seed: u64) -> Outcome<Self> {
         let spaces = spaces
             .into_iter()
-            .map(|(name, dim, metric, dtype, m, ef_construction)| {
-                let spec = Spec {
-                    dim,
-                    metric: Metric::parse("metric", &metric)?,
-                    dtype: Dtype::parse("dtype", &dtype)?,
-                    m,
-                    ef_construction,
-                    seed,
-                };
-                Ok((name, spec))
-            })
+            .map(|(name, dim, options)| Ok((name, spec_of(dim, options, seed)?)))
             .collect::<Result<_, Error>>()?;
         Ok(Catalog::wrap(Core::new(spaces)?))
     }
@@ -105,18 +97,7 @@ impl Catalog {
         let spaces = spaces
             .into_iter()
             .zip(&rows.vectors)
-            .map(
-                |((name, _, dim, metric, dtype, m, ef_construction), (_, found, _))| {
-                    (
-                        name,
-                        dim.unwrap_or(*found),
-                        metric,
-                        dtype,
-                        m,
-                        ef_construction,
-                    )
-                },
-            )
+            .map(|((name, _, dim, options), (_, found, _))| (name, dim.unwrap_or(*found), options))
             .collect();
         let catalog = Catalog::new(spaces, seed)?;
         catalog.write(py, upsert_of(rows), num_threads, progress)?;
@@ -216,16 +197,7 @@ impl Catalog {
     fn spaces(&self, py: Python<'_>) -> Outcome<Vec<SpaceArguments>> {
         self.look(py, |core| {
             core.specs()
-                .map(|(name, spec)| {
-                    (
-                        name.to_owned(),
-                        spec.dim,
-                        spec.metric.as_str().to_owned(),
-                        spec.dtype.as_str().to_owned(),
-                        spec.m,
-                        spec.ef_construction,
-                    )
-                })
+                .map(|(name, spec)| (name.to_owned(), spec.dim, options_of(spec)))
                 .collect()
         })
     }
@@ -263,7 +235,7 @@ impl Catalog {
                 .map(|(i, (name, _))| {
                     let space = core.vectors(i);
                     let shape = space.graph().map(|graph| graph.shape());
-                    (name.to_owned(), space.heap_bytes(), shape)
+                    (name.to_owned(), space.layout(), space.bytes(), shape)
                 })
                 .collect();
             (
@@ -274,9 +246,11 @@ impl Catalog {
             )
         })?;
         let spaces = PyDict::new(py);
-        for (name, bytes, shape) in shapes {
+        for (name, layout, bytes, shape) in shapes {
             let one = PyDict::new(py);
-            one.set_item("bytes", bytes)?;
+            one.set_item("layout", layout.as_str())?;
+            one.set_item("bytes", bytes.total())?;
+            one.set_item("bytes_by_part", convert::parts(py, bytes)?)?;
             one.set_item("path", if shape.is_some() { "graph" } else { "exact" })?;
             one.set_item("links", shape.map_or(0, |shape| shape.0))?;
             one.set_item("layers", shape.map_or(0, |shape| shape.1))?;
@@ -375,6 +349,33 @@ impl Catalog {
         }
         Ok(out)
     }
+}
+
+fn spec_of(dim: usize, options: Options, seed: u64) -> Result<Spec, Error> {
+    let (metric, dtype, m, ef_construction, layout, rescore) = options;
+    Ok(Spec {
+        dim,
+        metric: Metric::parse("metric", &metric)?,
+        dtype: Dtype::parse("dtype", &dtype)?,
+        m,
+        ef_construction,
+        seed,
+        layout: Layout::parse("layout", &layout)?,
+        rescore: rescore
+            .map(|name| Rescore::parse("rescore", &name))
+            .transpose()?,
+    })
+}
+
+fn options_of(spec: &Spec) -> Options {
+    (
+        spec.metric.as_str().to_owned(),
+        spec.dtype.as_str().to_owned(),
+        spec.m,
+        spec.ef_construction,
+        spec.layout.as_str().to_owned(),
+        spec.rescore.map(|rescore| rescore.as_str().to_owned()),
+    )
 }
 
 /// Refuses a column of other dimensions than its space has. A column without rows may have none.

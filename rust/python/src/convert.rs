@@ -10,9 +10,9 @@ use perso_core::ids::Ids;
 use perso_core::index::Answers;
 use perso_core::scored::Scored;
 use perso_core::select::Where;
-use perso_core::vectors::Found;
+use perso_core::vectors::{Bytes, Found};
 use pyo3::prelude::*;
-use pyo3::types::PyList;
+use pyo3::types::{PyDict, PyList};
 
 use crate::error::Outcome;
 
@@ -170,6 +170,15 @@ impl Table {
         };
         Ok((ids, self.scores.into_pyarray(py).reshape(shape)?))
     }
+}
+
+/// Bytes by part as a dict.
+pub fn parts(py: Python<'_>, bytes: Bytes) -> PyResult<Bound<'_, PyDict>> {
+    let out = PyDict::new(py);
+    for (name, count) in bytes.parts() {
+        out.set_item(name, count)?;
+    }
+    Ok(out)
 }
 
 /// Refuses a padded table that could not be allocated.

@@ -6,7 +6,7 @@ use std::sync::RwLock;
 use numpy::{IntoPyArray, PyArray2, PyArrayMethods, PyReadonlyArray2};
 use perso_core::index::Index as Core;
 use perso_core::metric::{Dtype, Metric};
-use perso_core::vectors::{Ask, Spec};
+use perso_core::vectors::{Ask, Layout, Rescore, Spec};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
@@ -35,7 +35,8 @@ impl Index {
 #[pymethods]
 impl Index {
     #[new]
-    #[pyo3(signature = (dim, metric, dtype, m, ef_construction, seed))]
+    #[pyo3(signature = (dim, metric, dtype, m, ef_construction, seed, layout, rescore))]
+    #[allow(clippy::too_many_arguments)] // One for each argument of the Python method.
     fn new(
         dim: usize,
         metric: &str,
@@ -43,6 +44,8 @@ impl Index {
         m: usize,
         ef_construction: usize,
         seed: u64,
+        layout: &str,
+        rescore: Option<&str>,
     ) -> Outcome<Self> {
         let spec = Spec {
             dim,
@@ -51,6 +54,10 @@ impl Index {
             m,
             ef_construction,
             seed,
+            layout: Layout::parse("layout", layout)?,
+            rescore: rescore
+                .map(|name| Rescore::parse("rescore", name))
+                .transpose()?,
         };
         Ok(Index::wrap(Core::new(spec)?))
     }
@@ -163,13 +170,25 @@ impl Index {
         self.spec.seed
     }
 
+    #[getter]
+    fn layout(&self) -> &'static str {
+        self.spec.layout.as_str()
+    }
+
+    #[getter]
+    fn rescore(&self) -> Option<&'static str> {
+        self.spec.rescore.map(Rescore::as_str)
+    }
+
     fn stats<'py>(&self, py: Python<'py>) -> Outcome<Bound<'py, PyDict>> {
         let stats =
             py.detach(|| -> Outcome<_> { Ok(self.core.read().map_err(poisoned)?.stats()) })?;
         let out = PyDict::new(py);
         out.set_item("items", stats.items)?;
         out.set_item("rows", stats.rows)?;
-        out.set_item("bytes", stats.bytes)?;
+        out.set_item("layout", stats.layout.as_str())?;
+        out.set_item("bytes", stats.bytes.total())?;
+        out.set_item("bytes_by_part", convert::parts(py, stats.bytes)?)?;
         out.set_item("links", stats.links)?;
         out.set_item("layers", stats.layers)?;
         out.set_item("path", stats.path.as_str())?;

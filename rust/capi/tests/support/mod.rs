@@ -85,20 +85,12 @@ fn noise(state: &mut u64) -> f32 {
 
 /// A catalog of [`ITEMS`] items with these ids.
 pub fn catalog(ids: Ids) -> Catalog {
-    let spec = |dim, metric, dtype| Spec {
-        dim,
-        metric,
-        dtype,
-        m: 16,
-        ef_construction: 200,
-        seed: 0,
-    };
     let mut catalog = Catalog::new(vec![
         (
             "content".into(),
-            spec(CONTENT_DIM, Metric::Cosine, Dtype::I8),
+            Spec::new(CONTENT_DIM, Metric::Cosine, Dtype::I8),
         ),
-        ("cf".into(), spec(CF_DIM, Metric::Ip, Dtype::F32)),
+        ("cf".into(), Spec::new(CF_DIM, Metric::Ip, Dtype::F32)),
     ])
     .unwrap();
     let mut state = 11;

@@ -63,13 +63,13 @@ impl Catalog {
                 let expected = format!("one of the spaces {known:?}");
                 return Err(Error::invalid("vectors", expected, format!("{name:?}")));
             };
-            let store = self.spaces[space].store();
-            store.check(&argument, values)?;
-            if values.len() != count * store.dim() {
+            let dim = self.infos[space].dim;
+            self.spaces[space].check(&argument, values)?;
+            if values.len() != count * dim {
                 return Err(Error::invalid(
                     argument,
                     format!("{count} rows, one an id"),
-                    values.len() / store.dim(),
+                    values.len() / dim,
                 ));
             }
             if vectors[space].replace(values).is_some() {

@@ -50,7 +50,7 @@ impl Catalog {
         let mut bytes = Vec::with_capacity(512);
         self.ids.id(row).canonical_bytes(&mut bytes);
         for space in &self.spaces {
-            space.store().row_bytes_into(row, &mut bytes);
+            space.row_bytes_into(row, &mut bytes);
         }
         for (name, column) in &self.columns {
             // A null is not there: adding a column changes no item's hash until a value is set.
@@ -63,8 +63,8 @@ impl Catalog {
         Sha256::digest(&bytes).into()
     }
 
-    /// 64 hex digits that stand for the content: spaces (name, dim, metric, dtype), items and
-    /// attributes. Independent of the order of insertion and of the graphs.
+    /// 64 hex digits that stand for the content: spaces (name, dim, metric, dtype, finer copy), items and
+    /// attributes. Independent of the order of insertion and of the graphs, and so of the layout.
     pub fn content_hash(&self) -> String {
         let mut hasher = Sha256::new();
         hasher.update(b"perso_core.content/1");
@@ -76,6 +76,11 @@ impl Catalog {
             hasher.update([0]);
             hasher.update(spec.dtype.as_str());
             hasher.update([0]);
+            // A space without a finer copy has the hash that it had before there were any.
+            if let Some(rescore) = spec.rescore {
+                hasher.update(rescore.as_str());
+                hasher.update([0xff]);
+            }
         }
         hasher.update((self.len() as u64).to_le_bytes());
         for word in self.hash.0 {

@@ -129,8 +129,8 @@ impl Catalog {
             .map(|i| {
                 let row = self.ids.require(&ids.get(i))?;
                 let vector = |space: &Vectors| {
-                    let mut vector = vec![0.0; space.store().dim()];
-                    space.store().get(row, &mut vector);
+                    let mut vector = vec![0.0; space.spec().dim];
+                    space.get(row, &mut vector);
                     vector
                 };
                 Ok(Item {
@@ -173,6 +173,6 @@ impl Catalog {
 
     /// Heap bytes of vectors and graphs.
     pub fn heap_bytes(&self) -> usize {
-        self.spaces.iter().map(Vectors::heap_bytes).sum()
+        self.spaces.iter().map(|space| space.bytes().total()).sum()
     }
 }

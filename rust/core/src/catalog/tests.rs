@@ -8,12 +8,10 @@ use crate::metric::{Dtype, Metric};
 
 fn spec(dim: usize, metric: Metric, dtype: Dtype) -> Spec {
     Spec {
-        dim,
-        metric,
-        dtype,
         m: 8,
         ef_construction: 40,
         seed: 1,
+        ..Spec::new(dim, metric, dtype)
     }
 }
 

@@ -27,8 +27,10 @@ pub use write::Writer;
 
 /// First bytes of every file.
 const MAGIC: [u8; 8] = *b"PERSOCOR";
-/// The version written, and the newest that is read.
-pub const VERSION: u32 = 1;
+/// The version written, and the newest that is read. Version 2 adds a space's layout and finer copy.
+pub const VERSION: u32 = 2;
+/// The oldest version that is read.
+const OLDEST: u32 = 1;
 const HEADER: usize = 64;
 const ENTRY: usize = 64;
 const NAME: usize = 40;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use bytemuck::Pod;
 
-use super::{Kind, Mapping, ENTRY, HEADER, MAGIC, MAX_SECTIONS, NAME, VERSION};
+use super::{Kind, Mapping, ENTRY, HEADER, MAGIC, MAX_SECTIONS, NAME, OLDEST, VERSION};
 use crate::error::{Error, Result};
 use crate::store::Buf;
 
@@ -43,9 +43,9 @@ impl Reader {
             return Err(Error::format("the file's header is damaged"));
         }
         let version = u32_at(&header, 8);
-        if version != VERSION {
+        if !(OLDEST..=VERSION).contains(&version) {
             return Err(Error::format(format!(
-                "the file has format version {version}; this library reads version {VERSION}"
+                "the file has format version {version}; this library reads version {OLDEST} to {VERSION}"
             )));
         }
         let found = u32_at(&header, 12);

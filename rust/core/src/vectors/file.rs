@@ -1,0 +1,116 @@
+//! A space's sections in a file.
+
+use super::{Layout, Spec, Vectors};
+use crate::error::{Error, Result};
+use crate::format::{Reader, Writer};
+use crate::hnsw::Graph;
+use crate::metric::Dtype;
+use crate::store::{Data, VectorStore};
+
+/// The finer copy's sections are named like those of the vectors, after this.
+const FINER: &str = "fine_";
+
+impl Vectors {
+    /// Adds the space's sections to a file, under a prefix.
+    pub fn write<'a>(&'a self, prefix: &str, writer: &mut Writer<'a>) {
+        write_store(&self.store, prefix, writer);
+        if let Some(finer) = &self.finer {
+            write_store(finer, &format!("{prefix}{FINER}"), writer);
+        }
+        if let Some(graph) = &self.graph {
+            let (base, levels, upper, entry) = graph.parts();
+            writer.add(format!("{prefix}links"), base);
+            writer.add(format!("{prefix}levels"), levels);
+            writer.add(format!("{prefix}upper"), upper);
+            writer.add_owned(format!("{prefix}entry"), &[entry]);
+        }
+    }
+
+    /// Reads a space back from a file.
+    pub fn read(spec: Spec, prefix: &str, reader: &mut Reader) -> Result<Self> {
+        spec.check()
+            .map_err(|error| Error::format(format!("the file's description: {error}")))?;
+        let store = read_store(&spec, spec.dtype, prefix, reader)?;
+        let finer = spec
+            .rescore
+            .map(|rescore| read_store(&spec, rescore.dtype(), &format!("{prefix}{FINER}"), reader))
+            .transpose()?;
+        if let Some(finer) = finer.as_ref().filter(|finer| finer.len() != store.len()) {
+            return Err(Error::format(format!(
+                "a finer copy of {} rows lies beside {} vectors",
+                finer.len(),
+                store.len()
+            )));
+        }
+        let graph = read_graph(&spec, store.len(), prefix, reader)?;
+        let mut vectors = Vectors {
+            store,
+            finer,
+            graph,
+            order: None,
+            spec,
+        };
+        if vectors.graph.is_some() {
+            vectors.order_by_norm();
+        }
+        Ok(vectors)
+    }
+}
+
+fn write_store<'a>(store: &'a VectorStore, prefix: &str, writer: &mut Writer<'a>) {
+    match store.data() {
+        Data::F32(x) => writer.add(format!("{prefix}vectors"), x),
+        Data::F16(x) => writer.add(format!("{prefix}vectors"), x),
+        Data::I8 { codes, scales } => {
+            writer.add(format!("{prefix}vectors"), codes);
+            writer.add(format!("{prefix}scales"), scales);
+        }
+    }
+    writer.add(format!("{prefix}norms"), store.norms());
+}
+
+fn read_store(spec: &Spec, dtype: Dtype, prefix: &str, reader: &mut Reader) -> Result<VectorStore> {
+    let name = |part: &str| format!("{prefix}{part}");
+    let data = match dtype {
+        Dtype::F32 => Data::F32(reader.section(&name("vectors"))?),
+        Dtype::F16 => Data::F16(reader.section(&name("vectors"))?),
+        Dtype::I8 => Data::I8 {
+            codes: reader.section(&name("vectors"))?,
+            scales: reader.section(&name("scales"))?,
+        },
+    };
+    let norms = reader.section(&name("norms"))?;
+    VectorStore::from_parts(spec.dim, spec.metric, data, norms)
+}
+
+fn read_graph(
+    spec: &Spec,
+    rows: usize,
+    prefix: &str,
+    reader: &mut Reader,
+) -> Result<Option<Graph>> {
+    let name = |part: &str| format!("{prefix}{part}");
+    if !reader.has(&name("links")) {
+        return Ok(None);
+    }
+    if spec.layout == Layout::Exact {
+        return Err(Error::format(
+            "a graph lies beside vectors that are to have none",
+        ));
+    }
+    let base = reader.section(&name("links"))?;
+    let levels = reader.section(&name("levels"))?;
+    let upper = reader.section(&name("upper"))?;
+    let entry = reader.owned::<u32>(&name("entry"))?;
+    let [entry] = entry[..] else {
+        return Err(Error::format("a graph has one entry row, or is damaged"));
+    };
+    let graph = Graph::from_parts(spec.params(), base, levels, upper, entry)?;
+    if graph.len() != rows {
+        return Err(Error::format(format!(
+            "a graph of {} rows lies beside {rows} vectors",
+            graph.len(),
+        )));
+    }
+    Ok(Some(graph))
+}

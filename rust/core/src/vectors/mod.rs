@@ -1,0 +1,250 @@
+//! One searchable space: a store, and what lies beside it to find neighbours without a scan.
+//!
+//! - `spec`: what users choose: layout, finer copy, parameters of the graph.
+//! - `search`: the way a query takes, and every number that decides it.
+//! - `file`: the sections in a file.
+//!
+//! A [`Layout`] is a set of parts beside the store. Where a new part goes: a field of [`Vectors`], kept in
+//! step with the store in `link` and `link_or_truncate` (and so in `keep`), its bytes in [`Bytes`], its sections in
+//! `file`, and its walk in `Vectors::near` of `search`, which is the one place that asks a part for
+//! candidates. Everything before and after that call (the scan, the filter, the final scores) is the same
+//! for every layout.
+
+mod file;
+mod search;
+mod spec;
+
+pub use search::{default_ef, Ask, Found, MIPS_SCAN_BYTES, SCAN_BYTES};
+pub use spec::{Layout, Rescore, Spec};
+
+use crate::error::Result;
+use crate::hnsw::{Graph, Hook};
+use crate::metric::Metric;
+use crate::mips::NormOrder;
+use crate::store::VectorStore;
+use perso_kernels::Rows;
+
+/// Rows from which a space whose layout was named has its graph: a walk over fewer would see most of them.
+pub const GRAPH_ROWS: usize = 1024;
+
+/// A store with what its layout keeps beside it.
+#[derive(Clone, Debug)]
+pub struct Vectors {
+    store: VectorStore,
+    /// The same vectors, finer: what is reported is scored from here. The graph and the walk never are.
+    finer: Option<VectorStore>,
+    graph: Option<Graph>,
+    /// Under inner product, beside a graph: the rows by norm.
+    order: Option<NormOrder>,
+    spec: Spec,
+}
+
+/// Heap bytes by part.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Bytes {
+    /// The vectors, with their scales and norms.
+    pub vectors: usize,
+    /// The finer copy.
+    pub rescore: usize,
+    /// Links.
+    pub graph: usize,
+    /// Codes of the neighbours in each row of the graph.
+    pub local: usize,
+    /// The rows by norm.
+    pub norm_order: usize,
+}
+
+impl Bytes {
+    /// All of it.
+    pub fn total(&self) -> usize {
+        self.parts().iter().map(|(_, bytes)| bytes).sum()
+    }
+
+    /// The parts by the name that users see.
+    pub fn parts(&self) -> [(&'static str, usize); 5] {
+        [
+            ("vectors", self.vectors),
+            ("rescore", self.rescore),
+            ("graph", self.graph),
+            ("local", self.local),
+            ("norm_order", self.norm_order),
+        ]
+    }
+}
+
+impl Vectors {
+    /// An empty space.
+    pub fn new(spec: Spec) -> Result<Self> {
+        spec.check()?;
+        let store = |dtype| VectorStore::new(spec.dim, spec.metric, dtype);
+        Ok(Vectors {
+            store: store(spec.dtype)?,
+            finer: spec.rescore.map(|r| store(r.dtype())).transpose()?,
+            graph: None,
+            order: None,
+            spec,
+        })
+    }
+
+    /// The description.
+    pub fn spec(&self) -> &Spec {
+        &self.spec
+    }
+
+    /// The vectors that scans and walks read.
+    pub fn store(&self) -> &VectorStore {
+        &self.store
+    }
+
+    /// The vectors that reported scores come from: the finer copy where there is one.
+    pub fn finest(&self) -> &VectorStore {
+        self.finer.as_ref().unwrap_or(&self.store)
+    }
+
+    /// Rows held, dead ones included.
+    pub fn len(&self) -> usize {
+        self.store.len()
+    }
+
+    /// True when there is no row.
+    pub fn is_empty(&self) -> bool {
+        self.store.is_empty()
+    }
+
+    /// The graph, when there is one.
+    pub fn graph(&self) -> Option<&Graph> {
+        self.graph.as_ref()
+    }
+
+    /// What lies beside the vectors now: never [`Layout::Auto`].
+    pub fn layout(&self) -> Layout {
+        match &self.graph {
+            None => Layout::Exact,
+            Some(_) => Layout::Compact,
+        }
+    }
+
+    /// Heap bytes held, by part.
+    pub fn bytes(&self) -> Bytes {
+        Bytes {
+            vectors: self.store.heap_bytes(),
+            rescore: self.finer.as_ref().map_or(0, VectorStore::heap_bytes),
+            graph: self.graph.as_ref().map_or(0, Graph::heap_bytes),
+            local: 0,
+            norm_order: self.order.as_ref().map_or(0, NormOrder::heap_bytes),
+        }
+    }
+
+    /// Refuses vectors that cannot be stored: of a wrong length, with NaN or infinity, or too large for a
+    /// storage type.
+    pub fn check(&self, argument: &str, vectors: &[f32]) -> Result<()> {
+        self.store.check(argument, vectors)?;
+        self.finer
+            .as_ref()
+            .map_or(Ok(()), |finer| finer.check(argument, vectors))
+    }
+
+    /// Appends checked vectors and links them; on interruption nothing has changed.
+    pub fn push(&mut self, vectors: &[f32], hook: Hook<'_>) -> Result<()> {
+        let before = self.len();
+        self.store.push(vectors);
+        if let Some(finer) = &mut self.finer {
+            finer.push(vectors);
+        }
+        self.link_or_truncate(before, hook)
+    }
+
+    /// Appends copies of stored rows, bit for bit, and links them.
+    pub fn push_copies(&mut self, rows: &[u32], hook: Hook<'_>) -> Result<()> {
+        let before = self.len();
+        self.store.push_copies(rows);
+        if let Some(finer) = &mut self.finer {
+            finer.push_copies(rows);
+        }
+        self.link_or_truncate(before, hook)
+    }
+
+    fn link_or_truncate(&mut self, before: usize, hook: Hook<'_>) -> Result<()> {
+        let linked = self.link(hook);
+        match &linked {
+            Ok(()) => {
+                // Also where there was nothing to link, progress reaches its end.
+                let added = self.len() - before;
+                hook(added, added);
+            }
+            Err(_) => {
+                self.store.truncate(before);
+                if let Some(finer) = &mut self.finer {
+                    finer.truncate(before);
+                }
+            }
+        }
+        linked
+    }
+
+    fn link(&mut self, hook: Hook<'_>) -> Result<()> {
+        if self.graph.is_none() && !self.wants_graph() {
+            return Ok(());
+        }
+        let had_graph = self.graph.is_some();
+        let graph = self
+            .graph
+            .get_or_insert_with(|| Graph::new(self.spec.params()));
+        let linked = graph.insert_rows(&self.store, hook);
+        if linked.is_err() && !had_graph {
+            self.graph = None;
+        }
+        linked?;
+        self.order_by_norm();
+        Ok(())
+    }
+
+    /// Whether a space of this size has a graph.
+    fn wants_graph(&self) -> bool {
+        match self.spec.layout {
+            Layout::Auto => self.len() * self.store.row_bytes() > SCAN_BYTES,
+            Layout::Exact => false,
+            Layout::Compact | Layout::Local => self.len() >= GRAPH_ROWS,
+        }
+    }
+
+    /// Under inner product, takes the rows that are new into the order by norm.
+    fn order_by_norm(&mut self) {
+        if self.spec.metric == Metric::Ip {
+            let store = self.finer.as_ref().unwrap_or(&self.store);
+            self.order.get_or_insert_default().extend(store);
+        }
+    }
+
+    /// The same space with only the given rows, its graph built anew.
+    pub fn keep(&self, rows: &[u32], hook: Hook<'_>) -> Result<Vectors> {
+        let mut kept = Vectors {
+            store: self.store.keep(rows),
+            finer: self.finer.as_ref().map(|finer| finer.keep(rows)),
+            graph: None,
+            order: None,
+            spec: self.spec.clone(),
+        };
+        kept.link(hook)?;
+        Ok(kept)
+    }
+
+    /// A stored vector as single precision, as fine as it is kept.
+    pub fn get(&self, row: u32, out: &mut [f32]) {
+        self.finest().get(row, out);
+    }
+
+    /// The stored bytes of a row, for the content hash: of the vector, then of its finer copy.
+    pub fn row_bytes_into(&self, row: u32, out: &mut Vec<u8>) {
+        self.store.row_bytes_into(row, out);
+        if let Some(finer) = &self.finer {
+            finer.row_bytes_into(row, out);
+        }
+    }
+
+    /// The reported scores of some rows for a checked query.
+    pub fn scores(&self, query: &[f32], rows: &[u32], out: &mut [f32]) {
+        let store = self.finest();
+        store.fine(&store.query(query), Rows::Ids(rows), out);
+    }
+}
