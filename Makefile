@@ -1,16 +1,16 @@
 # Two commands matter: `make demo` and `make test`. The logic lives in scripts/, because shell quoting
 # survives a checkout path with spaces and make's own word splitting does not. All paths are relative.
 
-.PHONY: help demo test bench lint format clean
+.PHONY: help demo test bench bench-peers lint format clean
 .DEFAULT_GOAL := help
 export PYTHON ARGS
 
 help: ## this list
 	@echo "Targets:"
-	@sed -n 's/^\([a-z]*\):.*## /\1 /p' Makefile | while read -r name text; do printf '  make %-8s %s\n' "$$name" "$$text"; done
+	@sed -n 's/^\([a-z-]*\):.*## /\1 /p' Makefile | while read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
 	@echo "Variables:"
 	@echo "  PYTHON=...    the interpreter to use (default: the newest of python3.13 .. python3.10, python3)"
-	@echo "  ARGS='...'    handed on to perso-core demo, pytest, or the benchmark run"
+	@echo "  ARGS='...'    handed on to perso-core demo, pytest, or the benchmark runs"
 
 demo: ## build the release wheel, install it into .venv, run perso-core demo
 	@bash scripts/demo.sh
@@ -20,6 +20,9 @@ test: ## formatting, lints, cargo test, pytest, stubtest, mypy: all that CI runs
 
 bench: ## the benchmark suite under pytest-benchmark
 	@bash scripts/bench.sh
+
+bench-peers: ## this library beside its peers, in a table and a page (ARGS="--help" lists the options)
+	@bash scripts/bench_peers.sh
 
 lint: ## only the formatting and lint checks
 	@bash scripts/lint.sh

@@ -15,7 +15,7 @@ import pytest
 
 import perso_core as pc
 
-from . import data, peers, report
+from . import beside, data, report
 
 LAST = data.CACHE / "last.json"
 
@@ -50,7 +50,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: dict[str, Any]) -> None:
     versions = {"perso_core": pc.__version__, "numpy": np.__version__, "python": platform.python_version()}
-    if peers.hnswlib_installed():
+    if beside.hnswlib_installed():
         versions["hnswlib"] = metadata.version("hnswlib")
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
     machine_info["perso_core"] = {
@@ -110,28 +110,28 @@ def load(request: pytest.FixtureRequest) -> Callable[[str], data.Vectors]:
 
 
 @pytest.fixture(scope="session")
-def ours(load: Callable[[str], data.Vectors]) -> Callable[..., peers.Built]:
+def ours(load: Callable[[str], data.Vectors]) -> Callable[..., beside.Built]:
     """An index of ours, built once a session."""
-    known: dict[tuple[str, str], peers.Built] = {}
+    known: dict[tuple[str, str], beside.Built] = {}
 
-    def get(role: str, dtype: str) -> peers.Built:
+    def get(role: str, dtype: str) -> beside.Built:
         if (role, dtype) not in known:
-            known[role, dtype] = peers.build_ours(load(role), dtype)
+            known[role, dtype] = beside.build_ours(load(role), dtype)
         return known[role, dtype]
 
     return get
 
 
 @pytest.fixture(scope="session")
-def hnswlib_of(load: Callable[[str], data.Vectors]) -> Callable[..., peers.Built]:
+def hnswlib_of(load: Callable[[str], data.Vectors]) -> Callable[..., beside.Built]:
     """An index of hnswlib's, built once a session; skips, saying so, where it is not installed."""
-    if not peers.hnswlib_installed():
+    if not beside.hnswlib_installed():
         pytest.skip("hnswlib is not installed, so there is no peer to stand beside: pip install hnswlib")
-    known: dict[tuple[str, int], peers.Built] = {}
+    known: dict[tuple[str, int], beside.Built] = {}
 
-    def get(role: str, m: int = 16) -> peers.Built:
+    def get(role: str, m: int = 16) -> beside.Built:
         if (role, m) not in known:
-            known[role, m] = peers.build_hnswlib(load(role), m)
+            known[role, m] = beside.build_hnswlib(load(role), m)
         return known[role, m]
 
     return get

@@ -53,9 +53,13 @@ class Vectors:
     def fine(self, query: int, rows: np.ndarray) -> np.ndarray:
         """The true scores of some rows: float64, from the vectors as they were given."""
         x, q = self.items[rows].astype(np.float64), self.queries[query].astype(np.float64)
+        if self.metric == "l2":
+            return -np.einsum("ij,ij->i", x - q, x - q)
         scores = x @ q
         if self.metric == "cosine":
-            scores /= np.linalg.norm(x, axis=1) * np.linalg.norm(q)
+            # A zero vector is at a right angle to everything.
+            norms = np.linalg.norm(x, axis=1) * np.linalg.norm(q)
+            scores = np.divide(scores, norms, out=np.zeros_like(scores), where=norms > 0)
         return scores
 
     def kth(self, k: int, mask: np.ndarray | None = None) -> np.ndarray:
@@ -73,14 +77,20 @@ class Vectors:
 
     def _compute_kth(self, k: int, mask: np.ndarray | None) -> np.ndarray:
         rows = np.arange(len(self)) if mask is None else np.flatnonzero(mask)
-        items = self.items[rows]
+        items, queries, half = self.items[rows], self.queries, np.float32(0)
         if self.metric == "cosine":
-            items = items / np.linalg.norm(items, axis=1, keepdims=True)
+            norms = np.linalg.norm(items, axis=1, keepdims=True)
+            items = items / np.where(norms > 0, norms, 1)
+        elif self.metric == "l2":
+            # From the middle, so that float32 does not lose small distances in large norms.
+            middle = items.mean(axis=0)
+            items, queries = items - middle, queries - middle
+            half = 0.5 * np.einsum("ij,ij->i", items, items)
         # float32 picks a shortlist wide enough for its rounding, float64 decides.
         near = min(len(rows), 2 * k + 20)
         out = np.empty(len(self.queries))
         for start in range(0, len(self.queries), 100):
-            coarse = self.queries[start : start + 100] @ items.T
+            coarse = queries[start : start + 100] @ items.T - half
             lists = np.argpartition(coarse, len(rows) - near, axis=1)[:, len(rows) - near :]
             for offset, shortlist in enumerate(lists):
                 fine = np.sort(self.fine(start + offset, rows[shortlist]))

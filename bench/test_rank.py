@@ -14,7 +14,7 @@ import pytest
 
 import perso_core as pc
 
-from . import peers
+from . import beside
 from .clock import measure
 from .data import NOW, Items, Vectors, attributes, seen_by
 from .glue import Answer, Given, Glue, Recipe, check_slate, exact_retrieval, hnswlib_retrieval
@@ -108,7 +108,7 @@ def stages(timings: list[dict[str, float]], prefix: str = "") -> dict[str, float
 
 @pytest.mark.benchmark(group="rank: one request")
 def test_rank_against_glue(benchmark, request, shop: Shop) -> None:
-    if peers.hnswlib_installed():
+    if beside.hnswlib_installed():
         retrieve = hnswlib_retrieval(request.getfixturevalue("hnswlib_of")("cosine", 16).index, GLUE_EF)
         name = f"hnswlib ef={GLUE_EF} + NumPy"
     else:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from . import peers
+from . import beside
 from .clock import measure
 from .data import ROLES
 
@@ -141,16 +141,16 @@ def test_against_hnswlib(benchmark, load, ours, hnswlib_of, peer_ms, role: str, 
     mine, theirs = [], []
     for dtype in ("i8", "f32"):
         index, name = ours(role, dtype).index, f"perso_core {dtype}"
-        mine.append(peers.first_reaching(name, index, vectors, target, peers.our_answers, K))
+        mine.append(beside.first_reaching(name, index, vectors, target, beside.our_answers, K))
         # A scan is a setting too: where it is the fastest way to a recall, it is what a user should take.
-        mine.append(peers.scan_reaching(name, index, vectors, target, K))
+        mine.append(beside.scan_reaching(name, index, vectors, target, K))
     for m in peer_ms:
         index = hnswlib_of(role, m).index
         theirs.append(
-            peers.first_reaching(f"hnswlib M={m}", index, vectors, target, peers.hnswlib_answers, K)
+            beside.first_reaching(f"hnswlib M={m}", index, vectors, target, beside.hnswlib_answers, K)
         )
-    best = peers.fastest([s for s in mine if s], our_call, vectors.queries)
-    peer = peers.fastest([s for s in theirs if s], peer_call, vectors.queries)
+    best = beside.fastest([s for s in mine if s], our_call, vectors.queries)
+    peer = beside.fastest([s for s in theirs if s], peer_call, vectors.queries)
     assert best is not None, f"no setting of ours reaches recall {target} on {vectors.name}"
     assert best.recall >= target
     call = our_call(best)
@@ -163,7 +163,7 @@ def test_against_hnswlib(benchmark, load, ours, hnswlib_of, peer_ms, role: str, 
         engine=f"{best.name} {best.how}",
         what=f"recall {target}",
         recall=round(recall, 4),
-        peer=f"{peer.name} {peer.how}" if peer else f"hnswlib: no width up to {peers.EFS[-1]} reaches it",
+        peer=f"{peer.name} {peer.how}" if peer else f"hnswlib: no width up to {beside.EFS[-1]} reaches it",
     )
     if peer:
         benchmark.extra_info["peer_recall"] = round(peer.recall, 4)

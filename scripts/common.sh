@@ -3,7 +3,8 @@
 
 set -euo pipefail
 
-readonly VENV=.venv
+# A script that wants an environment of its own sets venv_dir first.
+readonly VENV=${venv_dir:-.venv}
 readonly PY="$VENV/bin/python"
 
 step() { printf '\n=== %s\n' "$*"; }

@@ -1,0 +1,5 @@
+"""python -m bench.peers"""
+
+from .cli import main
+
+raise SystemExit(main())
