@@ -19,6 +19,9 @@ ROOT = Path(__file__).parents[2]
 TUNABLES = "glibc.malloc.hugetlb=1"
 
 
+WORKER = (sys.executable, "-m", "bench.peers.worker")
+
+
 class Failed(Exception):
     """A worker that cannot go on: what it said, or how it ended."""
 
@@ -35,11 +38,11 @@ def environment(threads: int) -> dict[str, str]:
 
 
 class Client:
-    def __init__(self, key: str, log: Path, threads: int, module: str = "bench.peers.worker") -> None:
-        self.key, self.log = key, log
+    def __init__(self, log: Path, threads: int, command: tuple[str, ...] = WORKER) -> None:
+        self.log = log
         with log.open("wb") as errors:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", module],
+                command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,

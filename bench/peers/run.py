@@ -51,8 +51,8 @@ class Options:
 
 
 class Run:
-    def __init__(self, options: Options, out: Path, command: str, module: str = "bench.peers.worker") -> None:
-        self.options, self.out, self.module = options, out, module
+    def __init__(self, options: Options, out: Path, command: str) -> None:
+        self.options, self.out = options, out
         self.path = out / "results.json"
         self.document: Json = {
             "schema": SCHEMA,
@@ -162,7 +162,7 @@ class OneSet:
             raise Failed(f"not tried: {free / 2**30:.1f} GiB of memory left, {need / 2**30:.1f} GiB wanted")
         logs = self.run.out / "logs"
         logs.mkdir(exist_ok=True)
-        client = Client(key, logs / f"{self.entry['name']}-{key}.log", self.options.threads, self.run.module)
+        client = Client(logs / f"{self.entry['name']}-{key}.log", self.options.threads)
         self.clients[key] = client
         built = client.ask(
             "build",
