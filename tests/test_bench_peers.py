@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
+import time
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -493,9 +496,11 @@ def test_a_worker_that_dies_takes_nothing_with_it(small, monkeypatch):
     assert "(broke off)" in (Path(small[-1]) / "report.md").read_text()
 
 
-def test_a_stopped_run_is_reported(small, monkeypatch):
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_run_is_reported(small, monkeypatch, how):
     def stops(self):
-        raise KeyboardInterrupt
+        os.kill(os.getpid(), how)
+        time.sleep(30)
 
     monkeypatch.setattr(running.OneSet, "rounds", stops)
     assert cli.main([*small[:-2], "--ours", "none", "--peers", "numpy", *small[-2:]]) == 130

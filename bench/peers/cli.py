@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import shlex
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -116,6 +117,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     out = args.out or OUT
     run = Run(options, out, shlex.join(["python", "-m", "bench.peers", *given]))
     stopped = False
+    # Told to end, it ends as on Ctrl-C: with reports, and without workers left behind.
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         for one in loaded:
             run.measure(one, ours + peers)
@@ -123,6 +126,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         stopped = True
         say("stopped: the reports are of what was measured")
+    finally:
+        signal.signal(signal.SIGTERM, before)
     render(run.document, out)
     return 130 if stopped else 0
 

@@ -101,7 +101,8 @@ def _grid(left, right, low, high, targets, x, y) -> list[str]:  # type: ignore[n
 def _curve(s: Series, points: Sequence[Point], places: Sequence[tuple[float, float]]) -> str:
     kind = f"series lib-{s.library}" + (" ours" if s.ours else "")
     line = " ".join(f"{px:.1f},{py:.1f}" for px, py in places)
-    dash = DASHES[s.number % len(DASHES)]
+    # The fifth of a library has the first one's marker, and another dash.
+    dash = DASHES[(s.number + s.number // len(MARKS)) % len(DASHES)]
     dashed = f' stroke-dasharray="{dash}"' if dash else ""
     out = [f'<g class="{kind}" data-key="{escape(s.key)}">', f'<polyline points="{line}"{dashed}/>']
     for p, (px, py) in zip(points, places, strict=True):

@@ -30,7 +30,7 @@ class Ours(Engine):
         Config("ours-f32", "perso_core f32 compact", {"dtype": "f32", "layout": "compact"}),
         # Nothing chosen: what somebody gets who reads no further than the first example.
         Config("ours-auto", "perso_core, no knob"),
-        Config("ours-auto-i8", "perso_core i8, no knob", {"dtype": "i8"}),
+        Config("ours-auto-i8", "perso_core i8, no knob", {"dtype": "i8"}, named=True),
         Config("ours-exact", "perso_core f32 exact", {"dtype": "f32", "layout": "exact"}),
         Config("ours-exact-i8", "perso_core i8 exact", {"dtype": "i8", "layout": "exact"}),
     )
