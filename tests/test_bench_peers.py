@@ -324,8 +324,17 @@ def test_the_markdown_report(document):
     assert by_name["hnswlib M=16"][8] == "225 / 500"
     assert by_name["faiss Flat (exact)"] == ["faiss Flat (exact)", "1.000", "250"]  # the batch's own table
     assert "s<1>: **ScaNN**: needs <AVX> | no" in text, "a peer that did not run is named"
-    assert "at .95 8.00x the best of hnswlib, faiss HNSW, usearch (hnswlib M=16)" in text
-    assert "0.25x hnswlib's memory" in text and "0.10x rabitqlib's memory" in text
+    beside = dict(zip(*[r for r in rows if r[0] in ("ours / peer", "perso_core i8 compact")], strict=True))
+    assert beside["HNSW kind @.90"] == "2.50x" and beside["HNSW kind @.95"] == "8.00x"
+    assert (beside["HNSW kind @.99"], beside["rabitqlib @.99"]) == ("", ""), "it has not got there"
+    assert (beside["any peer @.95"], beside["MB, hnswlib"], beside["MB, rabitqlib"]) == (
+        "1.60x",
+        "0.25x",
+        "0.10x",
+    )
+    assert "at .95 hnswlib M=16 (1,000)" in text
+    assert "**rabitqlib**: the fastest of rabitqlib: at .90 rabitqlib SymqgIndex 32 (5,000)" in text
+    assert "at .99 none reaches it" in text
     assert "reach recall 0.9997" in text
     assert "More than one thread" not in text
 
@@ -334,6 +343,19 @@ def test_a_search_on_several_threads_is_told(document):
     for one in document["sets"][0]["engines"][1]["settings"][0]["passes"]:
         one["cpu_s"] = 1.9 * one["wall_s"]
     assert "**More than one thread** worked in searches of: hnswlib M=16." in markdown.render(document)
+
+
+def test_a_busy_machine_is_told(document):
+    assert "The machine was busy" not in markdown.render(document)
+    for one in document["sets"][0]["engines"][0]["settings"][0]["passes"]:
+        one["cpu_s"] = 0.5 * one["wall_s"]
+    assert "**The machine was busy**: in 1 of 8 settings" in markdown.render(document)
+
+
+def test_where_no_peer_gets_ours_stands_alone(document):
+    engines = [e for e in document["sets"][0]["engines"] if e["key"] in ("ours-compact", "usearch-f16")]
+    head, body = markdown.beside(document["sets"][0] | {"engines": engines}, document["options"], 10)
+    assert dict(zip(head, body[0], strict=True))["any peer @.95"] == "alone"
 
 
 def test_the_page_is_whole_and_fetches_nothing(document):

@@ -16,9 +16,10 @@ def render(document: Json) -> str:
         for k in document["options"]["ks"]:
             head, body = table(one, document["options"], k)
             parts.append(f"### One query a call, k = {k}\n\n" + markdown(head, body))
-            said = beside(one, document["options"], k)
-            if said:
-                parts.append("\n".join(f"- {line}" for line in said))
+            head, body = beside(one, document["options"], k)
+            if body:
+                parts.append(f"### Ours beside the fastest peer, k = {k}\n\n" + markdown(head, body))
+                parts.append("\n".join(f"- {line}" for line in leaders(one, document["options"], k)))
             head, body = batches(one, k)
             if body:
                 parts.append(f"### All queries in one call, k = {k}\n\n" + markdown(head, body))
@@ -137,43 +138,59 @@ def batches(one: Json, k: int) -> tuple[list[str], list[list[str]]]:
     return ["index", "recall", "queries a second, one thread"], body
 
 
-FAMILIES = (("hnsw", "hnswlib, faiss HNSW, usearch"), ("local codes", "rabitqlib"), (None, "all peers"))
+# Whom ours are set beside: the library's family, what a column calls it, and who that is.
+FAMILIES = (
+    ("hnsw", "HNSW kind", "hnswlib, faiss HNSW and usearch"),
+    ("local codes", "rabitqlib", "rabitqlib"),
+    (None, "any peer", "all peers"),
+)
 
 
-def beside(one: Json, options: Json, k: int) -> list[str]:
-    """Our indexes beside the fastest peer at each recall, and beside hnswlib in memory and build."""
-    lines = []
-    engines = one["engines"]
+def beside(one: Json, options: Json, k: int) -> tuple[list[str], list[list[str]]]:
+    """Our rates over the fastest peer's at the same recall, our memory and build over the peers'."""
+    engines, targets = one["engines"], options["targets"]
+    peers = [p for p in (_built(engines, "hnswlib-16"), _built(engines, "rabitqlib-200")) if p]
+    head = ["ours / peer", *(f"{name} @{short(t)}" for _, name, _ in FAMILIES for t in targets)]
+    head += [f"{what}, {p['library']}" for p in peers for what in ("MB", "build")]
+    body = []
     for engine in engines:
-        if not engine["ours"]:
+        if not engine["ours"] or not engine.get("build"):
             continue
+        row = [engine["label"]]
+        for family, _, _ in FAMILIES:
+            for target in targets:
+                mine = [r for r in results.ratios(engines, k, target, family) if r.ours == engine["label"]]
+                ratio = mine[0].ratio if mine else None
+                row.append(times(ratio) if ratio is not None else "alone" if mine else "")
+        own = engine["build"]
+        for peer in peers:
+            for what in ("mb", "wall_s"):
+                known = own[what] is not None and peer["build"][what]
+                row.append(times(own[what] / peer["build"][what]) if known else "")
+        body.append(row)
+    return (head, body) if any(not e["ours"] and e.get("build") for e in engines) else (head, [])
+
+
+def leaders(one: Json, options: Json, k: int) -> list[str]:
+    """Who the fastest peer is at each recall."""
+    lines = []
+    for family, name, who in FAMILIES:
         said = []
         for target in options["targets"]:
-            each = []
-            for family, who in FAMILIES:
-                mine = [r for r in results.ratios(engines, k, target, family) if r.ours == engine["label"]]
-                if mine and mine[0].ratio is not None:
-                    each.append(f"{mine[0].ratio:.2f}x the best of {who} ({mine[0].peer})")
-            if each:
-                said.append(f"at {short(target)} " + ", ".join(each))
-        said += cost(engine, engines)
-        if said:
-            lines.append(f"**{engine['label']}**: " + "; ".join(said) + ".")
+            best = results.fastest(one["engines"], k, target, family)
+            said.append(
+                f"at {short(target)} " + (f"{best[1]} ({best[0]:,.0f})" if best else "none reaches it")
+            )
+        lines.append(f"**{name}**: the fastest of {who}: {', '.join(said)}.")
     return lines
 
 
-def cost(engine: Json, engines: list[Json]) -> list[str]:
-    said = []
-    for key, name in (("hnswlib-16", "hnswlib's"), ("rabitqlib-200", "rabitqlib's")):
-        peer = next((e.get("build") for e in engines if e["key"] == key), None)
-        own = engine.get("build")
-        if not peer or not own:
-            continue
-        if peer["mb"] and own["mb"]:
-            said.append(f"{own['mb'] / peer['mb']:.2f}x {name} memory")
-        if peer["wall_s"] > 0:
-            said.append(f"{own['wall_s'] / peer['wall_s']:.2f}x {name} build time")
-    return said
+def times(ratio: float) -> str:
+    return f"{max(0.0, ratio):.2f}x"
+
+
+def _built(engines: list[Json], key: str) -> Json | None:
+    return next((e for e in engines if e["key"] == key and e.get("build")), None)
 
 
 def method(document: Json) -> list[str]:
@@ -197,4 +214,10 @@ def method(document: Json) -> list[str]:
     busy = sorted({e["label"] for s in document["sets"] for e in s["engines"] if results.busiest(e) > 1.2})
     if busy:
         lines.append(f"**More than one thread** worked in searches of: {', '.join(busy)}.")
+    short_of, timed = results.disturbed(document)
+    if short_of:
+        lines.append(
+            f"**The machine was busy**: in {short_of} of {timed} settings even the best pass had less than nine "
+            "tenths of a core. Do not believe these rates."
+        )
     return lines

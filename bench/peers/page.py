@@ -94,9 +94,11 @@ def _set(one: Json, options: Json) -> list[str]:
             "<p>Up and to the right is better. A click on a name hides its curve; points tell their setting.</p>"
         )
         out.append(_table(*markdown.table(one, options, k)))
-        said = markdown.beside(one, options, k)
-        if said:
-            out.append("<ul>" + "".join(f"<li>{_rich(line)}</li>" for line in said) + "</ul>")
+        head, rows = markdown.beside(one, options, k)
+        if rows:
+            out.append(f"<h3>Ours beside the fastest peer, k = {k}</h3>" + _table(head, rows, mark=False))
+            lines = markdown.leaders(one, options, k)
+            out.append("<ul>" + "".join(f"<li>{_rich(line)}</li>" for line in lines) + "</ul>")
         head, rows = markdown.batches(one, k)
         if rows:
             out.append(f"<h3>All queries in one call, k = {k}</h3>" + _table(head, rows))
@@ -133,11 +135,11 @@ def _series(one: Json, k: int) -> list[plot.Series]:
     return out
 
 
-def _table(head: list[str], rows: list[list[str]]) -> str:
+def _table(head: list[str], rows: list[list[str]], mark: bool = True) -> str:
     cells = "".join(f"<th>{escape(cell)}</th>" for cell in head)
     lines = []
     for row in rows:
-        kind = ' class="ours"' if row[0].startswith(("**", "perso_core")) else ""
+        kind = ' class="ours"' if mark and row[0].startswith(("**", "perso_core")) else ""
         lines.append(
             f"<tr{kind}>" + "".join(f"<td>{escape(c.replace('**', ''))}</td>" for c in row) + "</tr>"
         )

@@ -77,11 +77,15 @@ class Ratio:
         return None if self.peer_qps is None else self.qps / self.peer_qps
 
 
+def fastest(engines: list[Json], k: int, target: float, family: str | None) -> tuple[float, str] | None:
+    """The fastest peer (of one family, or of all) at a recall: its rate and its name."""
+    peers = [e for e in engines if not e["ours"] and family in (None, e["family"])]
+    return max(((p.qps, e["label"]) for e in peers if (p := at(e, k, target)) is not None), default=None)
+
+
 def ratios(engines: list[Json], k: int, target: float, family: str | None = None) -> list[Ratio]:
     """Each of ours that reaches the recall, beside the fastest peer (of one family, or of all)."""
-    peers = [e for e in engines if not e["ours"] and family in (None, e["family"])]
-    rates = [(p.qps, e["label"]) for e in peers if (p := at(e, k, target)) is not None]
-    qps, label = max(rates, default=(None, None))
+    qps, label = fastest(engines, k, target, family) or (None, None)
     mine = [(e["label"], at(e, k, target)) for e in engines if e["ours"]]
     return [Ratio(name, target, p.qps, label, qps) for name, p in mine if p is not None]
 
@@ -90,6 +94,13 @@ def busiest(engine: Json) -> float:
     """The most CPU seconds a second of any setting."""
     found = [point(s) for s in engine["settings"]]
     return max((p.busy for p in found if p is not None), default=0.0)
+
+
+def disturbed(document: Json) -> tuple[int, int]:
+    """How many settings of how many never had a core to themselves for a pass."""
+    found = [point(s) for one in document["sets"] for e in one["engines"] for s in e["settings"]]
+    timed = [p for p in found if p is not None]
+    return sum(p.busy < 0.9 for p in timed), len(timed)
 
 
 def versions(document: Json) -> dict[str, str]:
