@@ -1,7 +1,7 @@
 # Two commands matter: `make demo` and `make test`. The logic lives in scripts/, because shell quoting
 # survives a checkout path with spaces and make's own word splitting does not. All paths are relative.
 
-.PHONY: help demo test bench bench-peers lint format clean
+.PHONY: help demo test bench bench-peers bench-check lint format clean
 .DEFAULT_GOAL := help
 export PYTHON ARGS
 
@@ -23,6 +23,9 @@ bench: ## the benchmark suite under pytest-benchmark
 
 bench-peers: ## this library beside its peers, in a table and a page (ARGS="--help" lists the options)
 	@bash scripts/bench_peers.sh
+
+bench-check: ## the latency gate: instruction counts and ratios against bench/record (ARGS=--update records)
+	@bash scripts/bench_check.sh
 
 lint: ## only the formatting and lint checks
 	@bash scripts/lint.sh

@@ -124,3 +124,14 @@ need_wheel() {
         printf '%s\n' "$want" >"$core"
     fi
 }
+
+# valgrind, where it can be had: installed when this is root on Debian or Ubuntu, as in a container that runs the
+# checks. Without it bench.check says that it has not counted, and why; nothing else needs it.
+want_valgrind() {
+    if command -v valgrind >/dev/null || [[ "$(uname -sm)" != "Linux x86_64" ]]; then return; fi
+    if ((EUID != 0)) || ! command -v apt-get >/dev/null; then return; fi
+    step "valgrind"
+    export DEBIAN_FRONTEND=noninteractive
+    { timeout 60 apt-get update -qq && timeout 120 apt-get install -qq -y --no-install-recommends valgrind; } \
+        >/dev/null 2>&1 || echo "valgrind could not be installed by apt-get"
+}

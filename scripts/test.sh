@@ -31,4 +31,14 @@ step "mypy"
 # The sources against each other, then the cases against the package as installed.
 (cd python && "../$PY" -m mypy --config-file ../pyproject.toml -p perso_core)
 "$PY" -m mypy tests/typing
+step "bench-check, quick form"
+# The last, because it is what a busy machine can best do without: 3 means that nothing could be counted.
+want_valgrind
+gate=0
+"$PY" -m bench.check --quick || gate=$?
+if ((gate == 3)); then
+    step "all checks passed, except that instructions were NOT counted (the reason is above)"
+    exit
+fi
+((gate == 0)) || exit "$gate"
 step "all checks passed"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from .base import Config, Engine
 
 
@@ -38,3 +40,6 @@ class Hnswlib(Engine):
 
     def one(self, query: Any) -> Any:
         return self.index.knn_query(query, self.k, 1)
+
+    def many(self, queries: np.ndarray) -> Any:
+        return self.index.knn_query(queries, self.k, 1)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from .base import Config, Curve, Engine
 
 
@@ -57,3 +59,6 @@ class Scann(Engine):
 
     def one(self, query: Any) -> Any:
         return self.index.search(query, self.k, self.reorder, self.to_search)
+
+    def many(self, queries: np.ndarray) -> Any:
+        return self.index.search_batched(queries, self.k, self.reorder, self.to_search)

@@ -63,3 +63,5 @@ class Svs(Engine):
 
     def one(self, query: Any) -> Any:
         return self.index.search(query, self.k)
+
+    many = one

@@ -36,5 +36,7 @@ class Usearch(Engine):
     def one(self, query: Any) -> Any:
         return self.index.search(query, self.k, threads=1)
 
+    many = one
+
     def ids(self, found: Any) -> np.ndarray:
         return np.atleast_2d(found.keys)
