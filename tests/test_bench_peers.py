@@ -355,7 +355,12 @@ def test_a_busy_machine_is_told(document):
 def test_where_no_peer_gets_ours_stands_alone(document):
     engines = [e for e in document["sets"][0]["engines"] if e["key"] in ("ours-compact", "usearch-f16")]
     head, body = markdown.beside(document["sets"][0] | {"engines": engines}, document["options"], 10)
-    assert dict(zip(head, body[0], strict=True))["any peer @.95"] == "alone"
+    found = dict(zip(head, body[0], strict=True))
+    assert (found["any peer @.95"], found["rabitqlib @.95"]) == ("alone", ""), (
+        "rabitqlib was not there to reach it"
+    )
+    said = markdown.leaders(document["sets"][0] | {"engines": engines}, document["options"], 10)
+    assert "**rabitqlib**: rabitqlib did not run." in said
 
 
 def test_the_page_is_whole_and_fetches_nothing(document):

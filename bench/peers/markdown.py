@@ -161,7 +161,8 @@ def beside(one: Json, options: Json, k: int) -> tuple[list[str], list[list[str]]
             for target in targets:
                 mine = [r for r in results.ratios(engines, k, target, family) if r.ours == engine["label"]]
                 ratio = mine[0].ratio if mine else None
-                row.append(times(ratio) if ratio is not None else "alone" if mine else "")
+                alone = mine and results.timed(engines, k, family)
+                row.append(times(ratio) if ratio is not None else "alone" if alone else "")
         own = engine["build"]
         for peer in peers:
             for what in ("mb", "wall_s"):
@@ -175,6 +176,9 @@ def leaders(one: Json, options: Json, k: int) -> list[str]:
     """Who the fastest peer is at each recall."""
     lines = []
     for family, name, who in FAMILIES:
+        if not results.timed(one["engines"], k, family):
+            lines.append(f"**{name}**: {who} did not run.")
+            continue
         said = []
         for target in options["targets"]:
             best = results.fastest(one["engines"], k, target, family)
@@ -208,7 +212,7 @@ def method(document: Json) -> list[str]:
         "them.",
         "Items come shuffled, and of unit length under the cosine, to every library.",
         "MB (MiB): what the process holds more than before it read the data, once the input array is let go and the "
-        "allocator has given back what is free. Peak: the most it held while building, beyond the input array.",
+        "allocator has given back what is free; good to a few MiB. Peak: the most it held while building, beyond the input array.",
         "Every process asks for transparent huge pages (GLIBC_TUNABLES=glibc.malloc.hugetlb=1).",
     ]
     busy = sorted({e["label"] for s in document["sets"] for e in s["engines"] if results.busiest(e) > 1.2})

@@ -32,7 +32,8 @@ svg { width: 100%; height: auto; font: 12px system-ui, sans-serif; display: bloc
 .tick, .axis { fill: var(--soft); } .series polyline { fill: none; stroke: var(--c); stroke-width: 1.6; }
 .series circle, .series polygon { fill: var(--c); stroke: var(--ground); stroke-width: .8; }
 .series.ours polyline { stroke-width: 2.8; } .label { cursor: pointer; } .label text, .label circle, .label polygon {
-  fill: var(--c); } .label.ours text { font-weight: 700; } .leader { stroke: var(--c); opacity: .35; fill: none; }
+  fill: var(--c); } .swatch { stroke: var(--c); stroke-width: 1.6; } .label.ours .swatch { stroke-width: 2.8; }
+.label.ours text { font-weight: 700; } .leader { stroke: var(--c); opacity: .35; fill: none; }
 .label.off { opacity: .35; } .series.off { display: none; } .label.off .leader { display: none; }
 .pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(460px, 1fr)); gap: 8px 28px; }
 .bars text { fill: var(--text); } .bars text.ours { fill: var(--ours); font-weight: 700; } .bars .value {

@@ -13,7 +13,7 @@ DASHES = ("", "7 3", "2 3", "9 3 2 3")
 MARKS = ("circle", "square", "triangle", "diamond")
 
 WIDTH, HEIGHT = 980, 500
-LEFT, RIGHT, TOP, BOTTOM = 64, 268, 16, 46
+LEFT, RIGHT, TOP, BOTTOM = 64, 282, 16, 46
 LINE = 15  # between labels
 
 
@@ -101,14 +101,17 @@ def _grid(left, right, low, high, targets, x, y) -> list[str]:  # type: ignore[n
 def _curve(s: Series, points: Sequence[Point], places: Sequence[tuple[float, float]]) -> str:
     kind = f"series lib-{s.library}" + (" ours" if s.ours else "")
     line = " ".join(f"{px:.1f},{py:.1f}" for px, py in places)
-    # The fifth of a library has the first one's marker, and another dash.
-    dash = DASHES[(s.number + s.number // len(MARKS)) % len(DASHES)]
-    dashed = f' stroke-dasharray="{dash}"' if dash else ""
-    out = [f'<g class="{kind}" data-key="{escape(s.key)}">', f'<polyline points="{line}"{dashed}/>']
+    out = [f'<g class="{kind}" data-key="{escape(s.key)}">', f'<polyline points="{line}"{_dash(s)}/>']
     for p, (px, py) in zip(points, places, strict=True):
         told = f"{s.label}, {p.label}: recall {p.recall:.4f}, {p.qps:,.0f} queries a second"
         out.append(f"<g>{mark(s.number, px, py)}<title>{escape(told)}</title></g>")
     return "".join([*out, "</g>"])
+
+
+def _dash(s: Series) -> str:
+    # The fifth of a library has the first one's marker, and another dash.
+    dash = DASHES[(s.number + s.number // len(MARKS)) % len(DASHES)]
+    return f' stroke-dasharray="{dash}"' if dash else ""
 
 
 def mark(number: int, x: float, y: float, size: float = 4.0) -> str:
@@ -142,8 +145,9 @@ def _labels(ends: Sequence[tuple[tuple[float, float], Series]]) -> list[str]:
         kind = f"label lib-{s.library}" + (" ours" if s.ours else "")
         out.append(
             f'<g class="{kind}" data-key="{escape(s.key)}" tabindex="0" role="button">'
-            f'<path class="leader" d="M{ex + 6:.1f} {ey:.1f} L{at - 2} {hy:.1f}"/>'
-            f'{mark(s.number, at + 5, hy)}<text x="{at + 15}" y="{hy + 4:.1f}">{escape(s.label)}</text></g>'
+            f'<path class="leader" d="M{ex + 6:.1f} {ey:.1f} L{at - 4} {hy:.1f}"/>'
+            f'<line class="swatch" x1="{at}" y1="{hy:.1f}" x2="{at + 24}" y2="{hy:.1f}"{_dash(s)}/>'
+            f'{mark(s.number, at + 12, hy)}<text x="{at + 29}" y="{hy + 4:.1f}">{escape(s.label)}</text></g>'
         )
     return out
 

@@ -77,6 +77,11 @@ class Ratio:
         return None if self.peer_qps is None else self.qps / self.peer_qps
 
 
+def timed(engines: list[Json], k: int, family: str | None) -> bool:
+    """Whether any peer (of one family, or of all) was timed."""
+    return any(points(e, k) for e in engines if not e["ours"] and family in (None, e["family"]))
+
+
 def fastest(engines: list[Json], k: int, target: float, family: str | None) -> tuple[float, str] | None:
     """The fastest peer (of one family, or of all) at a recall: its rate and its name."""
     peers = [e for e in engines if not e["ours"] and family in (None, e["family"])]

@@ -174,7 +174,7 @@ class OneSet:
             threads=self.options.threads,
         )
         self.engines[key].update(status="ok", version=built.pop("version"), build=built)
-        mb = "?" if built["mb"] is None else f"{built['mb']:.0f}"
+        mb = "?" if built["mb"] is None else f"{max(0.0, built['mb']):.0f}"
         say(f"  {self.engines[key]['label']}: built in {built['wall_s']:.1f} s, {mb} MiB")
 
     # Recalls.
@@ -297,7 +297,9 @@ class OneSet:
     def _pass(self, key: str, setting: Json) -> None:
         all_of_them = len(self.vectors.queries)
         seconds = self.options.pass_seconds / setting["s_a_query"]
-        count = all_of_them if setting["batch"] else min(all_of_them, max(20, int(seconds)))
+        few = int(0.1 / setting["s_a_query"])
+        # As many as fit, all of them at best; over again where that is too soon over to be timed.
+        count = all_of_them if setting["batch"] else max(20, few, min(all_of_them, int(seconds)))
         done = self.clients[key].ask(
             "batch" if setting["batch"] else "time",
             self.options.pass_timeout,

@@ -118,9 +118,9 @@ class Worker:
         return {"wall_s": wall, "cpu_s": cpu, "count": len(found)}
 
     def time(self, setting: dict[str, Any], k: int, count: int) -> Reply:
-        """One pass, one call a query."""
+        """One pass, one call a query; over again from the first where `count` is above their number."""
         engine = self._use(setting, k)
-        calls = self.calls[:count]
+        calls = (self.calls * -(-count // len(self.calls)))[:count]
         one, now = engine.one, time.perf_counter
         # Another worker has had the caches since the last pass.
         for call in calls[: max(1, len(calls) // 10)]:

@@ -93,7 +93,7 @@ class Engine:
         raise NotImplementedError
 
     def many(self, queries: np.ndarray) -> Any:
-        """One call for all queries, on one thread."""
+        """One call for all queries, on one thread; for those with a curve of batches."""
         raise NotImplementedError
 
     def ids(self, found: Any) -> np.ndarray:

@@ -28,8 +28,6 @@ class Faiss(Engine):
     def one(self, query: Any) -> Any:
         return self.index.search(query, self.k)
 
-    many = one
-
     def ids(self, found: Any) -> np.ndarray:
         return found[1]
 
@@ -77,3 +75,5 @@ class FaissFlat(Faiss):
 
     def use(self, setting: dict[str, Any], k: int) -> None:
         self.k = k
+
+    many = Faiss.one

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from .base import Config, Engine
 
 
@@ -40,6 +38,3 @@ class Hnswlib(Engine):
 
     def one(self, query: Any) -> Any:
         return self.index.knn_query(query, self.k, 1)
-
-    def many(self, queries: np.ndarray) -> Any:
-        return self.index.knn_query(queries, self.k, 1)

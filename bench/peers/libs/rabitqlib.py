@@ -24,7 +24,16 @@ class Rabitqlib(Engine):
         super().__init__(metric, dim, options)
         import rabitqlib
 
+        # It turns no fewer dimensions than these. Zeros change neither distances nor inner products.
+        self.zeros = max(0, 64 - dim)
+        dim += self.zeros
         self.index = rabitqlib.SymqgIndex(dim, options["degree"], "ip" if metric == "ip" else "l2")
+
+    def _wide(self, rows: np.ndarray) -> np.ndarray:
+        return np.pad(rows, ((0, 0), (0, self.zeros))) if self.zeros else rows
+
+    def stage(self, items: np.ndarray) -> Any:
+        return self._wide(items)
 
     def build(self, staged: Any, threads: int) -> None:
         self.index.build(staged, self.options["ef_construction"], threads)
@@ -33,10 +42,7 @@ class Rabitqlib(Engine):
         self.k, self.ef = k, setting["ef"]
 
     def queries(self, queries: np.ndarray) -> list[Any]:
-        return [query[None] for query in queries]
+        return [query[None] for query in self._wide(queries)]
 
     def one(self, query: Any) -> Any:
         return self.index.search(query, self.k, self.ef)
-
-    def many(self, queries: np.ndarray) -> Any:
-        return self.index.search_batch(queries, self.k, self.ef, 1)

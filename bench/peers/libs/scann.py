@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from .base import Config, Curve, Engine
 
 
@@ -59,6 +57,3 @@ class Scann(Engine):
 
     def one(self, query: Any) -> Any:
         return self.index.search(query, self.k, self.reorder, self.to_search)
-
-    def many(self, queries: np.ndarray) -> Any:
-        return self.index.search_batched(queries, self.k, self.reorder, self.to_search)

@@ -63,5 +63,3 @@ class Svs(Engine):
 
     def one(self, query: Any) -> Any:
         return self.index.search(query, self.k)
-
-    many = one

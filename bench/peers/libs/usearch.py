@@ -36,7 +36,5 @@ class Usearch(Engine):
     def one(self, query: Any) -> Any:
         return self.index.search(query, self.k, threads=1)
 
-    many = one
-
     def ids(self, found: Any) -> np.ndarray:
         return np.atleast_2d(found.keys)
