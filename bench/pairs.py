@@ -78,7 +78,9 @@ def judge(now: Mapping[str, Sequence[float]], before: Mapping[str, Sequence[floa
         fall = max(-math.log1p(-FLOOR), noise(ours, theirs))
         limit = statistics.fmean(theirs) - fall
         recorded = math.exp(statistics.fmean(theirs))
-        rows.append(Row(name, recorded, math.exp(mean), math.exp(limit), mean < limit))
+        # One process has no noise to judge by, and so no limit.
+        shown = math.exp(limit) if math.isfinite(limit) else None
+        rows.append(Row(name, recorded, math.exp(mean), shown, mean < limit))
     return rows
 
 
