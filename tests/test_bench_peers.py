@@ -241,7 +241,7 @@ def setting(recall: float, wall: float, value: int | None = 10, batch: bool = Fa
     ]
     label = libs.label_of({} if value is None else {"ef": value}, batch)
     return {"label": label, "setting": {}, "curve": "", "value": value, "batch": batch, "k": 10, "recall": recall,
-            "recall_queries": 1000, "s_a_query": wall / 1000, "passes": passes}  # fmt: skip
+            "recall_queries": 1000, "recall_cpu_s": wall, "s_a_query": wall / 1000, "passes": passes}  # fmt: skip
 
 
 def engine(key: str, family: str, settings: list[dict], mb: float = 100.0, **more) -> dict:
@@ -538,10 +538,12 @@ def test_a_stopped_run_is_reported(small, monkeypatch, how):
 def test_bisection_finds_the_least_setting(tmp_path):
     one = running.OneSet.__new__(running.OneSet)
     one.options = running.Options(targets=(0.9, 0.95))
+    one.engines = {"x": {"settings": []}}
     asked = []
 
     def recall(key, curve, value, k):
         asked.append(value)
+        one.engines["x"]["settings"].append({"recall_cpu_s": 0.1})
         return 1 - 1 / value
 
     one._recall = recall  # type: ignore[method-assign]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 
@@ -67,7 +67,15 @@ def _steep(recall: float) -> float:
     return -math.log10(1 - recall)
 
 
-def _grid(left, right, low, high, targets, x, y) -> list[str]:  # type: ignore[no-untyped-def]
+def _grid(
+    left: float,
+    right: float,
+    low: float,
+    high: float,
+    targets: Sequence[float],
+    x: Callable[[float], float],
+    y: Callable[[float], float],
+) -> list[str]:
     out = []
     bottom, end = HEIGHT - BOTTOM, WIDTH - RIGHT
     ticks = [r for r in (0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999) if left <= r <= right]

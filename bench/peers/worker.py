@@ -86,7 +86,7 @@ class Worker:
         del given, staged
         self.engine, self.queries = engine, np.load(queries)
         self.calls = engine.queries(self.queries)
-        engine.use(kind.curves(config.options, *shape[:1], 10)[0].setting(10), min(10, shape[0]))
+        engine.use(kind.curves(config.options, shape[0], 10)[0].setting(10), min(10, shape[0]))
         engine.one(self.calls[0])
         give_back()
         full = own_mb()
@@ -101,13 +101,13 @@ class Worker:
         }
 
     def answer(self, setting: dict[str, Any], k: int, seconds: float, least: int, out: str) -> Reply:
-        """Answers in a file, of as many queries as fit into the time, and how long they took."""
+        """Answers in a file, of as many queries as fit into the CPU seconds, and how long they took."""
         engine = self._use(setting, k)
         found: list[Any] = []
         wall, cpu = time.perf_counter(), time.process_time()
         for call in self.calls:
             found.append(engine.one(call))
-            if len(found) >= least and time.perf_counter() - wall > seconds:
+            if len(found) >= least and time.process_time() - cpu > seconds:
                 break
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
         ids = np.full((len(found), k), -1, np.int64)

@@ -9,7 +9,7 @@ import numpy as np
 
 # Widths of a graph search, each about a third above the last: what the curves are drawn through. The
 # settings that reach a recall are then found between them.
-EFS = (10, 14, 20, 28, 40, 54, 72, 96, 128, 170, 230, 300, 400, 540, 720, 960, 1300, 1700)
+EFS = (10, 14, 20, 28, 40, 54, 72, 96, 128, 170, 230, 300, 400, 540, 720, 960, 1300, 1800, 2600)
 
 
 @dataclass(frozen=True)

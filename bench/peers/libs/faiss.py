@@ -13,7 +13,8 @@ class Faiss(Engine):
     library = "faiss"
     requirement = "faiss-cpu>=1.9"
     distribution = "faiss-cpu"
-    configs: tuple[Config, ...] = ()
+    index: Any
+    k: int
 
     def __init__(self, metric: str, dim: int, options: dict[str, Any]) -> None:
         super().__init__(metric, dim, options)
@@ -29,7 +30,7 @@ class Faiss(Engine):
         return self.index.search(query, self.k)
 
     def ids(self, found: Any) -> np.ndarray:
-        return found[1]
+        return np.asarray(found[1])
 
 
 class FaissHnsw(Faiss):
@@ -76,4 +77,5 @@ class FaissFlat(Faiss):
     def use(self, setting: dict[str, Any], k: int) -> None:
         self.k = k
 
-    many = Faiss.one
+    def many(self, queries: np.ndarray) -> Any:
+        return self.one(queries)

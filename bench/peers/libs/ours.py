@@ -63,7 +63,8 @@ class Ours(Engine):
     def one(self, query: Any) -> Any:
         return self.index.search(query, self.k, **self.arguments)
 
-    many = one
+    def many(self, queries: np.ndarray) -> Any:
+        return self.one(queries)
 
     def ids(self, found: Any) -> np.ndarray:
         return np.atleast_2d(found.ids)

@@ -6,6 +6,9 @@ from typing import Any
 
 from .base import Config, Curve, Engine
 
+# Of the leaves, that a search looks into.
+SHARES = (0.01, 0.02, 0.04, 0.08, 0.16, 0.3, 0.6, 1.0)
+
 
 class Scann(Engine):
     library = "scann"
@@ -44,12 +47,10 @@ class Scann(Engine):
     @classmethod
     def curves(cls, options: dict[str, Any], n: int, k: int) -> list[Curve]:
         leaves = cls._leaves(options, n)
-        steps = sorted(
-            {min(leaves, max(1, round(leaves * s))) for s in (0.01, 0.02, 0.04, 0.08, 0.16, 0.3, 0.6)}
-        )
+        steps = sorted({min(leaves, max(1, round(leaves * s))) for s in SHARES})
         return [
             Curve({"reorder": reorder}, "leaves", tuple(steps))
-            for reorder in sorted({max(k, r * k // 10) for r in (30, 100, 300)})
+            for reorder in sorted({max(k, r * k // 10) for r in (30, 100, 400)})
         ]
 
     def use(self, setting: dict[str, Any], k: int) -> None:
