@@ -18,7 +18,7 @@ from .catalog import Catalog, Space
 from .index import Index, cpu_features, dot, topk
 from .policy import MMR, EpsilonGreedy, Policy
 from .ranking import rank, replay
-from .results import Hit, Hits, Slate, SlateBatch, SlateItem
+from .results import Hit, Hits, Slate, SlateBatch, SlateItem, Tuning
 
 __all__ = [
     "MMR",
@@ -38,6 +38,7 @@ __all__ = [
     "SlateBatch",
     "SlateItem",
     "Space",
+    "Tuning",
     "__version__",
     "cpu_features",
     "dot",

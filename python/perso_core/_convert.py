@@ -265,7 +265,7 @@ def mask_or_ids(argument: str, value: object) -> NDArray[np.bool_] | NDArray[np.
     return ids(argument, value, ordered=False)
 
 
-def ids_out(found: NDArray[np.int64] | list[str]) -> NDArray[Any]:
+def ids_out(found: NDArray[np.int64] | list[str] | list[str | None]) -> NDArray[Any]:
     """Ids as users see them: an int64 array, or an object array of str."""
     return np.array(found, dtype=object) if isinstance(found, list) else found
 

@@ -23,7 +23,7 @@ from ._types import (
     Vectors,
     Where,
 )
-from .results import Hits
+from .results import Hits, Tuning
 
 __all__ = ["Index", "cpu_features", "dot", "topk"]
 
@@ -122,12 +122,28 @@ class Index:
         Args:
             queries: (dim,) or (q, dim) of any float type.
             k: how many, at least 1. Where fewer are eligible, the rest is -1 (None for str ids) and NaN.
-            ef: width of the graph search, for recall against time; None for a width that follows k.
+            ef: width of the graph search, for recall against time; None for the width that `tune` found, or for
+                one that follows k.
             filter: a bool mask aligned with `ids`, or the ids that may be answered.
             exclude: ids that may not; one that is not there is fine.
             exact: score every eligible vector.
             num_threads: over the queries; -1 for every core.
         """
+        # The ways of saying nothing that need no conversion, before those that do: a small index answers in less
+        # time than it takes to look at every argument.
+        if (
+            type(k) is int
+            and k > 0
+            and (ef is None or (type(ef) is int and ef > 0))
+            and filter is None
+            and exclude is None
+            and exact is False
+            and (num_threads == 1 and type(num_threads) is int)
+        ):
+            one = self._core.search_one(queries, k, ef)
+            if one is not None:
+                ids, scores, path = one
+                return Hits(_convert.ids_out(ids), scores, path)
         matrix, single = _convert.one_or_many("queries", queries)
         found, scores, path = self._core.search(
             matrix,
@@ -139,6 +155,70 @@ class Index:
             _convert.threads(num_threads),
         )
         return hits(found, scores, path, single)
+
+    def recall(
+        self,
+        queries: Vectors,
+        k: int = 10,
+        ef: int | None = None,
+        num_threads: int = -1,
+        progress: Progress = None,
+    ) -> float:
+        """The share of the exact answers that `search` finds, measured: each query is searched both ways.
+
+        Args:
+            queries: (q, dim) or (dim,) of any float type, such as the users of the last hour.
+            k: how many answers a query.
+            ef: width of the graph search, as `search` takes it.
+            num_threads: over the queries; -1 for every core.
+            progress: True for a bar on standard error, or a function of (done, total).
+
+        Returns:
+            The mean over the queries, 0 to 1. An answer counts when its score is at least that of the k-th
+            exact answer, so of equals any will do.
+        """
+        matrix, _ = _convert.one_or_many("queries", queries)
+        mean, _, _ = self._core.recall(
+            matrix,
+            _convert.integer("k", k, 1),
+            None if ef is None else _convert.integer("ef", ef, 1),
+            _convert.threads(num_threads),
+            _progress.hook(progress, "measuring recall"),
+        )
+        return mean
+
+    def tune(
+        self,
+        queries: Vectors,
+        recall: float = 0.99,
+        k: int = 10,
+        num_threads: int = -1,
+        progress: Progress = None,
+    ) -> Tuning:
+        """Find the least width of the graph search that reaches a recall, and search with it from now on.
+
+        Args:
+            queries: (q, dim) or (dim,) of any float type, from where real queries come: a few hundred. Of more
+                than 1,000, that many at even distances are used.
+            recall: the share of the exact answers to reach, as `recall` measures it; more than 0, at most 1.
+            k: how many answers a query. For other k the width follows by half of the difference.
+            num_threads: over the queries; -1 for every core.
+            progress: True for a bar on standard error, or a function of (done, total).
+
+        Returns:
+            What was found. The width is the index's default `ef` from then on and is saved with it. Where no
+            width reaches the recall, it is the least that comes as close as any, and `advice` says what to do.
+            The same index and queries give the same width, whatever the number of threads.
+        """
+        matrix, _ = _convert.one_or_many("queries", queries)
+        found = self._core.tune(
+            matrix,
+            _convert.real("recall", recall),
+            _convert.integer("k", k, 1),
+            _convert.threads(num_threads),
+            _progress.hook(progress, "tuning"),
+        )
+        return Tuning(**found)
 
     def remove(self, ids: Ids) -> None:
         """Remove vectors; KeyError, and nothing is removed, if one of the ids is not there."""
@@ -187,7 +267,7 @@ class Index:
         Returns:
             items; rows, with removed ones; layout in use ("exact", "compact" or "local"); bytes of heap
             memory, and bytes_by_part (vectors, rescore, graph, local, norm_order), which leave out what is
-            mapped from a file; links and layers of the graph; path of a plain search ("exact" or "graph").
+            mapped from a file; ef, the width of a search for 10 that names none; links and layers of the graph; path of a plain search ("exact" or "graph").
         """
         return self._core.stats()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from types import MappingProxyType
@@ -17,7 +18,7 @@ from . import _convert, _core
 if TYPE_CHECKING:
     import pyarrow
 
-__all__ = ["Hit", "Hits", "Slate", "SlateBatch", "SlateItem"]
+__all__ = ["Hit", "Hits", "Slate", "SlateBatch", "SlateItem", "Tuning"]
 
 _SHOWN = 30
 
@@ -90,6 +91,33 @@ class Hits:
             return _table(head, ["query", "hits", "best"], rows, len(self))
         rows = [[str(i), str(hit.id), f"{hit.score:.6g}"] for i, hit in enumerate(list(self)[:_SHOWN])]
         return _table(f"Hits: {len(self)}, path={self.path}", ["", "id", "score"], rows, len(self))
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """What `Index.tune` found.
+
+    Attributes:
+        ef: the width, now the index's default; None where searches are exact and have none.
+        recall: measured with it, over `queries` queries; 1.0 where searches are exact.
+        standard_error: of that mean, over the queries.
+        path: "graph", or "exact" when no query walked the graph.
+        target: the recall asked for.
+        k: answers a query.
+        queries: how many were looked at.
+        reached: whether recall is at least the target.
+        advice: what to do where it is not, else None.
+    """
+
+    ef: int | None
+    recall: float
+    standard_error: float
+    path: str
+    target: float
+    k: int
+    queries: int
+    reached: bool
+    advice: str | None
 
 
 class SlateItem(NamedTuple):

@@ -14,7 +14,9 @@ use crate::metric::{Dtype, Metric};
 use crate::scored::Scored;
 use crate::select::{select_some, Where};
 use crate::threads;
-use crate::vectors::{Ask, Bytes, Found, Layout, Spec, Vectors};
+use crate::vectors::{
+    Ask, Breadth, Bytes, Found, Layout, Recall, Spec, Trial, Tuning, Vectors, SAMPLE,
+};
 
 /// One answer list and the way it was found.
 pub type Answers = (Vec<Scored>, Found);
@@ -32,6 +34,9 @@ pub struct Index {
 struct Meta {
     spec: Spec,
     next_id: i64,
+    /// Files of version 1 have none.
+    #[serde(default)]
+    tuned: Option<Breadth>,
 }
 
 /// Sizes and shape, for `stats()`.
@@ -45,6 +50,8 @@ pub struct Stats {
     pub layout: Layout,
     /// Heap bytes by part.
     pub bytes: Bytes,
+    /// Breadth of a search for 10 answers that names none; 0 without a graph.
+    pub ef: usize,
     /// Links in the graph's bottom layer; 0 without a graph.
     pub links: usize,
     /// Layers of the graph; 0 without a graph.
@@ -202,6 +209,98 @@ impl Index {
         )
     }
 
+    /// Searches with one query, without the lists that several need.
+    pub fn search_one(&self, query: &[f32], k: usize, ef: Option<usize>) -> Result<Answers> {
+        let eligible = self.eligible(Where::All, None)?;
+        let ask = Ask {
+            k,
+            ef,
+            eligible: eligible.as_ref(),
+            exact: false,
+        };
+        ask.check()?;
+        self.vectors.store().check("queries", query)?;
+        Ok(self.vectors.search(query, ask, &self.ids))
+    }
+
+    /// How much of the exact answers a search with some queries finds; `ef` as a search takes it.
+    pub fn recall(
+        &self,
+        queries: &[f32],
+        k: usize,
+        ef: Option<usize>,
+        num_threads: i64,
+        hook: Hook<'_>,
+    ) -> Result<Recall> {
+        self.trial(queries, k, ef, usize::MAX, num_threads, hook, |trial| {
+            trial.recall(ef)
+        })
+    }
+
+    /// The least breadth that finds the share `recall` of the exact answers to a sample of some queries.
+    /// [`Index::set_tuning`] makes it the default.
+    pub fn tuning(
+        &self,
+        queries: &[f32],
+        recall: f64,
+        k: usize,
+        num_threads: i64,
+        hook: Hook<'_>,
+    ) -> Result<Tuning> {
+        if !(recall > 0.0 && recall <= 1.0) {
+            return Err(Error::invalid("recall", "more than 0, at most 1", recall));
+        }
+        self.trial(queries, k, None, SAMPLE, num_threads, hook, |trial| {
+            trial.least_breadth(recall)
+        })
+    }
+
+    #[allow(clippy::too_many_arguments)] // What its two callers have in common.
+    fn trial<R>(
+        &self,
+        queries: &[f32],
+        k: usize,
+        ef: Option<usize>,
+        most: usize,
+        num_threads: i64,
+        hook: Hook<'_>,
+        f: impl FnOnce(&Trial<'_, IdMap>) -> Result<R>,
+    ) -> Result<R> {
+        let threads = threads::resolve("num_threads", num_threads)?;
+        let eligible = self.eligible(Where::All, None)?;
+        let ask = Ask {
+            k,
+            ef,
+            eligible: eligible.as_ref(),
+            exact: false,
+        };
+        ask.check()?;
+        self.vectors.store().check("queries", queries)?;
+        let dim = self.spec().dim;
+        let count = queries.len() / dim;
+        let used = count.min(most);
+        let sample = (0..used)
+            .map(|i| &queries[i * count / used * dim..][..dim])
+            .collect();
+        let trial = Trial::new(
+            &self.vectors,
+            sample,
+            k,
+            eligible.as_ref(),
+            &self.ids,
+            threads,
+            hook,
+        )?;
+        f(&trial)
+    }
+
+    /// Makes what tuning found the default breadth.
+    pub fn set_tuning(&mut self, tuning: &Tuning) {
+        if let Some(ef) = tuning.ef {
+            self.vectors.set_tuned(Some(Breadth { ef, k: tuning.k }));
+        }
+    }
+
     /// Sizes and shape.
     pub fn stats(&self) -> Stats {
         let (links, layers) = self.vectors.graph().map_or((0, 0), |graph| graph.shape());
@@ -210,6 +309,10 @@ impl Index {
             rows: self.ids.rows_len(),
             layout: self.vectors.layout(),
             bytes: self.vectors.bytes(),
+            ef: self
+                .vectors
+                .graph()
+                .map_or(0, |_| self.vectors.default_breadth(10)),
             links,
             layers,
             path: if self.vectors.graph().is_some() {
@@ -226,6 +329,7 @@ impl Index {
         let meta = Meta {
             spec: self.spec().clone(),
             next_id: self.next_id,
+            tuned: self.vectors.tuned(),
         };
         idfile::write_meta(&mut writer, &meta);
         idfile::write_ids(&mut writer, &self.ids);
@@ -238,7 +342,14 @@ impl Index {
         let mut reader = Reader::open(path, Kind::Index, mmap)?;
         let meta: Meta = idfile::read_meta(&mut reader)?;
         let ids = idfile::read_ids(&mut reader)?;
-        let vectors = Vectors::read(meta.spec, "", &mut reader)?;
+        let mut vectors = Vectors::read(meta.spec, "", &mut reader)?;
+        if let Some(tuned) = meta.tuned.filter(|tuned| tuned.ef < tuned.k.max(1)) {
+            return Err(Error::format(format!(
+                "the default breadth is {} for {} answers",
+                tuned.ef, tuned.k
+            )));
+        }
+        vectors.set_tuned(meta.tuned);
         if vectors.store().len() != ids.rows_len() {
             return Err(Error::format(format!(
                 "{} vectors lie beside {} ids",

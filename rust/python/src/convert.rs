@@ -1,7 +1,7 @@
 //! Python values to the core's and back.
 
 use numpy::{
-    IntoPyArray, PyArray2, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2,
+    IntoPyArray, PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2,
     PyUntypedArrayMethods,
 };
 use perso_core::error::Error;
@@ -84,6 +84,16 @@ pub fn ids_out<'py>(py: Python<'py>, ids: Ids) -> PyResult<Bound<'py, PyAny>> {
     })
 }
 
+/// A contiguous float32 vector of `dim` components, if that is what it is.
+pub fn plain_vector<'py>(
+    value: &Bound<'py, PyAny>,
+    dim: usize,
+) -> Option<PyReadonlyArray1<'py, f32>> {
+    let array = value.cast::<PyArray1<f32>>().ok()?;
+    let plain = array.len() == dim && array.is_c_contiguous();
+    plain.then(|| array.try_readonly().ok())?
+}
+
 /// A float32 matrix, C-contiguous, of `dim` columns.
 pub fn matrix<'a>(
     argument: &str,
@@ -150,6 +160,18 @@ impl Table {
             ids,
             scores,
         }
+    }
+
+    /// The same for one query: ids `(k,)` or a list, scores `(k,)`.
+    pub fn into_py_one<'py>(
+        self,
+        py: Python<'py>,
+    ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyArray1<f32>>)> {
+        let ids = match self.ids {
+            IdTable::Int(ids) => ids.into_pyarray(py).into_any(),
+            IdTable::Str(ids) => PyList::new(py, ids.iter().map(Option::as_deref))?.into_any(),
+        };
+        Ok((ids, self.scores.into_pyarray(py)))
     }
 
     /// `(ids, scores)`: ids as an int64 array `(q, k)` or a list of lists, scores `(q, k)`.

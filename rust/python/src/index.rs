@@ -3,16 +3,19 @@
 use std::path::PathBuf;
 use std::sync::RwLock;
 
-use numpy::{IntoPyArray, PyArray2, PyArrayMethods, PyReadonlyArray2};
+use numpy::{IntoPyArray, PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray2};
 use perso_core::index::Index as Core;
 use perso_core::metric::{Dtype, Metric};
 use perso_core::vectors::{Ask, Layout, Rescore, Spec};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use crate::convert::{self, Filter};
+use crate::convert::{self, Filter, Table};
 use crate::error::{lost, poisoned, Outcome};
 use crate::progress;
+
+/// The same for one query: `(k,)` arrays, ids as a list where they are text.
+type OneHits<'py> = (Bound<'py, PyAny>, Bound<'py, PyArray1<f32>>, &'static str);
 
 /// `(ids, scores, path)` of a search.
 pub type Hits<'py> = (Bound<'py, PyAny>, Bound<'py, PyArray2<f32>>, &'static str);
@@ -105,10 +108,88 @@ impl Index {
                 exact,
             };
             let (lists, path) = convert::split(core.search(queries, ask, num_threads)?);
-            Ok((convert::Table::new(&lists, k, Some(core.id_map())), path))
+            Ok((Table::new(&lists, k, Some(core.id_map())), path))
         })?;
         let (ids, scores) = table.into_py(py)?;
         Ok((ids, scores, path))
+    }
+
+    /// One query by the shortest way. `None` unless it is a contiguous float32 vector of the index's
+    /// dimensions: anything else is for `search`, which converts and refuses.
+    fn search_one<'py>(
+        &self,
+        py: Python<'py>,
+        query: &Bound<'py, PyAny>,
+        k: usize,
+        ef: Option<usize>,
+    ) -> Outcome<Option<OneHits<'py>>> {
+        let Some(query) = convert::plain_vector(query, self.spec.dim) else {
+            return Ok(None);
+        };
+        let Ok(query) = query.as_slice() else {
+            return Ok(None);
+        };
+        convert::check_table(1, k)?;
+        let (table, path) = py.detach(|| -> Outcome<_> {
+            let core = self.core.read().map_err(poisoned)?;
+            let (list, path) = core.search_one(query, k, ef)?;
+            Ok((
+                Table::new(std::slice::from_ref(&list), k, Some(core.id_map())),
+                path,
+            ))
+        })?;
+        let (ids, scores) = table.into_py_one(py)?;
+        Ok(Some((ids, scores, path.as_str())))
+    }
+
+    /// `(mean, standard error, path)`.
+    fn recall(
+        &self,
+        py: Python<'_>,
+        queries: PyReadonlyArray2<'_, f32>,
+        k: usize,
+        ef: Option<usize>,
+        num_threads: i64,
+        progress: Option<Py<PyAny>>,
+    ) -> Outcome<(f64, f64, &'static str)> {
+        let queries = convert::matrix("queries", &queries, self.spec.dim)?;
+        let found = progress::run(py, progress, |hook| {
+            let core = self.core.read().map_err(lost)?;
+            core.recall(queries, k, ef, num_threads, hook)
+        })?;
+        Ok((found.mean, found.standard_error, found.path.as_str()))
+    }
+
+    fn tune<'py>(
+        &self,
+        py: Python<'py>,
+        queries: PyReadonlyArray2<'_, f32>,
+        recall: f64,
+        k: usize,
+        num_threads: i64,
+        progress: Option<Py<PyAny>>,
+    ) -> Outcome<Bound<'py, PyDict>> {
+        let queries = convert::matrix("queries", &queries, self.spec.dim)?;
+        let found = progress::run(py, progress, |hook| {
+            // Searches go on while this measures; only the end takes the index for itself.
+            let tuning = {
+                let core = self.core.read().map_err(lost)?;
+                core.tuning(queries, recall, k, num_threads, hook)?
+            };
+            self.core.write().map_err(lost)?.set_tuning(&tuning);
+            Ok(tuning)
+        })?;
+        let out = PyDict::new(py);
+        out.set_item("ef", found.ef)?;
+        out.set_item("recall", found.recall.mean)?;
+        out.set_item("standard_error", found.recall.standard_error)?;
+        out.set_item("path", found.recall.path.as_str())?;
+        out.set_item("target", found.target)?;
+        out.set_item("k", found.k)?;
+        out.set_item("queries", found.queries)?;
+        out.set_item("reached", found.reached)?;
+        out.set_item("advice", found.advice)?;
+        Ok(out)
     }
 
     fn remove(&self, py: Python<'_>, ids: &Bound<'_, PyAny>) -> Outcome<()> {
@@ -189,6 +270,7 @@ impl Index {
         out.set_item("layout", stats.layout.as_str())?;
         out.set_item("bytes", stats.bytes.total())?;
         out.set_item("bytes_by_part", convert::parts(py, stats.bytes)?)?;
+        out.set_item("ef", stats.ef)?;
         out.set_item("links", stats.links)?;
         out.set_item("layers", stats.layers)?;
         out.set_item("path", stats.path.as_str())?;

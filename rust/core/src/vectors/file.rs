@@ -48,6 +48,7 @@ impl Vectors {
             finer,
             graph,
             order: None,
+            tuned: None,
             spec,
         };
         if vectors.graph.is_some() {

@@ -2,6 +2,7 @@
 //!
 //! - `spec`: what users choose: layout, finer copy, parameters of the graph.
 //! - `search`: the way a query takes, and every number that decides it.
+//! - `tune`: how much of the exact answer that finds, and the breadth that finds enough.
 //! - `file`: the sections in a file.
 //!
 //! A [`Layout`] is a set of parts beside the store. Where a new part goes: a field of [`Vectors`], kept in
@@ -13,9 +14,11 @@
 mod file;
 mod search;
 mod spec;
+mod tune;
 
 pub use search::{default_ef, Ask, Found, MIPS_SCAN_BYTES, SCAN_BYTES};
 pub use spec::{Layout, Rescore, Spec};
+pub use tune::{Breadth, Recall, Trial, Tuning, SAMPLE};
 
 use crate::error::Result;
 use crate::hnsw::{Graph, Hook};
@@ -36,6 +39,8 @@ pub struct Vectors {
     graph: Option<Graph>,
     /// Under inner product, beside a graph: the rows by norm.
     order: Option<NormOrder>,
+    /// The breadth of a walk that names none, in place of the default.
+    tuned: Option<Breadth>,
     spec: Spec,
 }
 
@@ -82,6 +87,7 @@ impl Vectors {
             finer: spec.rescore.map(|r| store(r.dtype())).transpose()?,
             graph: None,
             order: None,
+            tuned: None,
             spec,
         })
     }
@@ -99,6 +105,16 @@ impl Vectors {
     /// The vectors that reported scores come from: the finer copy where there is one.
     pub fn finest(&self) -> &VectorStore {
         self.finer.as_ref().unwrap_or(&self.store)
+    }
+
+    /// The breadth that tuning found.
+    pub fn tuned(&self) -> Option<Breadth> {
+        self.tuned
+    }
+
+    /// Makes a breadth the default; `None` for the one that a space begins with.
+    pub fn set_tuned(&mut self, tuned: Option<Breadth>) {
+        self.tuned = tuned;
     }
 
     /// Rows held, dead ones included.
@@ -223,6 +239,7 @@ impl Vectors {
             finer: self.finer.as_ref().map(|finer| finer.keep(rows)),
             graph: None,
             order: None,
+            tuned: self.tuned,
             spec: self.spec.clone(),
         };
         kept.link(hook)?;
