@@ -156,6 +156,16 @@ TABLES += [
         },
     ),
     (
+        "search: two threads",
+        "search: two threads beside one, alternating rounds (of two free cores)",
+        {**_COMMON, "what": _get("what"), "answer": _get("answer"), "one / two": _ratio},
+    ),
+    (
+        "search: what a call costs in Python",
+        "search: what a call costs in Python, CPU time of the thread",
+        {**_COMMON, "answer": _get("answer"), "µs": _get("us")},
+    ),
+    (
         "rank: one request",
         "rank: one request (the glue in alternating rounds)",
         {

@@ -114,6 +114,19 @@ def test_build_tells_progress_on_standard_error(here: Path, run: Any) -> None:
     assert run("build", "items.npy", "-o", "x.pcat", "--no-progress").err == ""
 
 
+def test_layouts_and_finer_copies_are_chosen_by_space(here: Path, run: Any) -> None:
+    run("build", "items.parquet", "--id", "sku", "--space", "content=embedding", "--space", "cf=cf",
+        "--dtype", "i8", "--layout", "exact", "--layout", "cf=compact", "--rescore", "cf=f16",
+        "-o", "fine.pcat", "--no-progress")  # fmt: skip
+    spaces = json.loads(run("info", "fine.pcat", "--json").out)["spaces"]
+    assert (spaces["content"]["layout_asked"], spaces["content"]["rescore"]) == ("exact", None)
+    assert (spaces["cf"]["layout_asked"], spaces["cf"]["rescore"]) == ("compact", "f16")
+    assert spaces["cf"]["layout"] == "exact", "too few items for a graph"
+    assert "rescore f16" in run("info", "fine.pcat").out
+    refused = run("build", "items.npy", "--layout", "tree", "-o", "x", status=1)
+    assert "layout: expected one of 'auto', 'exact', 'compact', 'local', got 'tree'" in refused.err
+
+
 def test_info(catalog: str, run: Any) -> None:
     facts = json.loads(run("info", catalog, "--json").out)
     opened = pc.Catalog.open(catalog)

@@ -397,8 +397,8 @@ def test_tuning_samples_many_queries(hard, rng):
     index, _ = hard
     queries = rng.standard_normal((2300, 48))
     found = index.tune(queries, recall=0.6)
-    assert found.queries == 1000
-    assert found == index.tune(queries[np.arange(1000) * 2300 // 1000], recall=0.6)
+    assert found.queries == 500
+    assert found == index.tune(queries[np.arange(500) * 2300 // 500], recall=0.6)
 
 
 def test_tuning_tells_its_progress_and_stops(hard):

@@ -199,7 +199,7 @@ class Index:
 
         Args:
             queries: (q, dim) or (dim,) of any float type, from where real queries come: a few hundred. Of more
-                than 1,000, that many at even distances are used.
+                than 500, that many at even distances are used.
             recall: the share of the exact answers to reach, as `recall` measures it; more than 0, at most 1.
             k: how many answers a query. For other k the width follows by half of the difference.
             num_threads: over the queries; -1 for every core.

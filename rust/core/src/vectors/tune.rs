@@ -17,8 +17,8 @@ use crate::scored::{Scored, TieBreak};
 use crate::threads;
 
 /// Queries that tuning looks at; of more, this many at even distances. The standard error of a recall of .99
-/// measured with them is about .001.
-pub const SAMPLE: usize = 1000;
+/// measured with them is about .0015.
+pub const SAMPLE: usize = 500;
 
 /// Beyond this breadth a target counts as out of reach: every further point of recall costs more than a finer
 /// copy or a denser graph.
