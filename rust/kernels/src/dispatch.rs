@@ -37,6 +37,7 @@ pub struct Kernels {
     pub(crate) estimate: crate::fastscan::Estimate,
     pub(crate) fill_table: crate::fastscan::Fill,
     pub(crate) hadamard: crate::fastscan::InPlace,
+    pub(crate) nibble_dots: crate::nibble::Dots,
     pub(crate) f32_to_f16: unsafe fn(&[f32], &mut [u16]),
     pub(crate) f16_to_f32: unsafe fn(&[u16], &mut [f32]),
 }

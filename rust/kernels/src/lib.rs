@@ -43,6 +43,7 @@ pub mod fastscan;
 mod fused;
 mod isa;
 mod matrix;
+pub mod nibble;
 #[macro_use]
 mod walk;
 pub mod scalar;

@@ -179,5 +179,6 @@ pub fn f16_to_f32(src: &[u16], dst: &mut [f32]) {
 }
 
 use crate::fastscan::plain::{estimate, fill_table, hadamard};
+use crate::nibble::plain::nibble_dots;
 
 dispatch_row!(Isa::Scalar);

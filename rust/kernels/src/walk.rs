@@ -124,6 +124,7 @@ macro_rules! dispatch_row {
             estimate,
             fill_table,
             hadamard,
+            nibble_dots,
             f32_to_f16,
             f16_to_f32,
         };

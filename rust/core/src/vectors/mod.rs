@@ -37,7 +37,7 @@ pub struct Vectors {
     /// The same vectors, finer: what is reported is scored from here. The graph and the walk never are.
     finer: Option<VectorStore>,
     graph: Option<Graph>,
-    /// Under inner product, beside a graph: the rows by norm.
+    /// Under inner product: the rows by norm, with short copies of the longest.
     order: Option<NormOrder>,
     /// The breadth of a walk that names none, in place of the default.
     tuned: Option<Breadth>,
@@ -200,6 +200,7 @@ impl Vectors {
 
     fn link(&mut self, hook: Hook<'_>) -> Result<()> {
         if self.graph.is_none() && !self.wants_graph() {
+            self.order_by_norm();
             return Ok(());
         }
         let had_graph = self.graph.is_some();
@@ -226,8 +227,9 @@ impl Vectors {
 
     /// Under inner product, takes the rows that are new into the order by norm.
     fn order_by_norm(&mut self) {
-        if self.spec.metric == Metric::Ip {
-            let store = self.finer.as_ref().unwrap_or(&self.store);
+        let store = self.finer.as_ref().unwrap_or(&self.store);
+        let pays = store.len() * store.row_bytes() > search::ORDER_BYTES;
+        if self.spec.metric == Metric::Ip && (self.order.is_some() || pays) {
             self.order.get_or_insert_default().extend(store);
         }
     }

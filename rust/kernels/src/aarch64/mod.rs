@@ -2,6 +2,7 @@
 
 mod fastscan;
 mod neon;
+mod nibble;
 
 use crate::Kernels;
 

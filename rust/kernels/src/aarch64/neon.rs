@@ -12,6 +12,7 @@
 //! way, unsigned.
 
 use super::fastscan::{estimate, fill_table, hadamard};
+use super::nibble::nibble_dots;
 use crate::blocks::{groups, words};
 use crate::isa::Isa;
 use core::arch::aarch64::*;

@@ -11,6 +11,7 @@
 //! the last 32 codes of the row with those already counted masked off.
 
 use super::fastscan::avx2::{estimate, fill_table, hadamard};
+use super::nibble::avx2::nibble_dots;
 use crate::blocks::{groups, words};
 use crate::isa::Isa;
 use core::arch::x86_64::*;
