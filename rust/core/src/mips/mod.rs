@@ -135,8 +135,9 @@ impl<T: TieBreak + ?Sized> Search<'_, T> {
     fn score_chunk(&mut self, rows: &[u32], bounds: &[[f32; ROWS]], picks: &mut Vec<(f32, u32)>) {
         let threshold = self.top.threshold();
         // What overflowed, to either side, is no bound.
-        let passes =
-            |bound: f32, threshold: f32| !(bound < threshold) || bound == f32::NEG_INFINITY;
+        let passes = |bound: f32, threshold: f32| {
+            (bound >= threshold) | bound.is_nan() | (bound == f32::NEG_INFINITY)
+        };
         picks.clear();
         for (bounds, rows) in bounds.iter().zip(rows.chunks(ROWS)) {
             // All sixteen at once: most blocks have none.

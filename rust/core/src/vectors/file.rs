@@ -51,9 +51,7 @@ impl Vectors {
             tuned: None,
             spec,
         };
-        if vectors.graph.is_some() {
-            vectors.order_by_norm();
-        }
+        vectors.order_by_norm();
         Ok(vectors)
     }
 }

@@ -143,11 +143,14 @@ impl Vectors {
         let store = self.finest();
         let scan = rows * store.row_bytes();
         let order = self.order.as_ref().filter(|_| scan > ORDER_BYTES)?;
+        // A broader walk takes longer, so the order may read more before it is the worse way.
+        let broader =
+            self.breadth(ask.ef, ask.k, self.len()) as f64 / default_ef(Metric::Ip) as f64;
         let budget = match self.spec.layout {
             _ if ask.exact || self.graph.is_none() => scan,
-            Layout::Auto => scan.min(MIPS_SCAN_BYTES),
+            Layout::Auto => scan.min((MIPS_SCAN_BYTES as f64 * broader) as usize),
             // Who names a layout wants its walk unless the order is plainly better.
-            _ => scan.min(SCAN_BYTES),
+            _ => scan.min((SCAN_BYTES as f64 * broader) as usize),
         };
         Some(order.search(store, query, ask.k, ask.eligible, budget, tie))
     }
