@@ -144,8 +144,7 @@ impl Vectors {
         let scan = rows * store.row_bytes();
         let order = self.order.as_ref().filter(|_| scan > ORDER_BYTES)?;
         // A broader walk takes longer, so the order may read more before it is the worse way.
-        let broader =
-            self.breadth(ask.ef, ask.k, self.len()) as f64 / default_ef(Metric::Ip) as f64;
+        let broader = self.breadth(ask.ef, ask.k, self.len()) as f64 / COMPACT_IP_EF as f64;
         let budget = match self.spec.layout {
             _ if ask.exact || self.graph.is_none() => scan,
             Layout::Auto => scan.min((MIPS_SCAN_BYTES as f64 * broader) as usize),
