@@ -1,8 +1,9 @@
-"""`dot` and `topk` over plain arrays, beside NumPy in the same rounds.
+"""`dot`, `topk` and the exact scan of an index, beside NumPy in the same rounds.
 
 Two sizes: rows that stay in the second-level cache, where arithmetic counts, and rows that do not,
 where the memory does. `gb_per_s` is bytes of items read per second; `memory_gb_per_s` is what NumPy's
-plainest reduction reads from the same array, as a measure of what there is to be had.
+plainest reduction reads from the same array, as a measure of what there is to be had. For a scan by one
+query that reading is the peer, pass by pass, so `ratio` is the fraction of the read bandwidth.
 """
 
 from __future__ import annotations
@@ -84,8 +85,48 @@ def test_dot(benchmark, dtype: str, size: str) -> None:
     )
 
 
+@pytest.mark.benchmark(group="kernels: exact scan of an index, one query, k=10")
+@pytest.mark.parametrize("dtype", ["i8", "f16", "f32"])
+def test_scan(benchmark, dtype: str) -> None:
+    k, dim, step = 10, 256, 50_000
+    rows = (256 << 20) // (dim * np.dtype(NUMPY[dtype]).itemsize)
+    rng = np.random.default_rng(8)
+    some = rng.standard_normal((step, dim), dtype=np.float32)
+    query = rng.standard_normal(dim, dtype=np.float32)
+    index = pc.Index(dim, "ip", dtype, layout="exact")
+    best: list[tuple[float, int]] = []
+    for start in range(0, rows, step):
+        # Rows in another order and of other lengths each time.
+        part = np.roll(some[: rows - start], start // step, axis=1) * np.float32(1 + start / rows)
+        index.add(part)
+        scores = part @ query
+        best += [(float(scores[i]), start + int(i)) for i in np.argpartition(-scores, k)[:k]]
+    best = sorted(best, reverse=True)[:k]
+    found = index.search(query, k, exact=True)
+    assert found.path == "exact"
+    # What is stored is rounded, so scores move and places may be swapped, by some hundredths at most.
+    assert np.allclose(found.scores, [score for score, _ in best], rtol=0.02)
+    assert len(set(found.ids.tolist()) & {row for _, row in best}) >= (k if dtype == "f32" else k - 2)
+    stored = np.ones(rows * dim * np.dtype(NUMPY[dtype]).itemsize // 8, np.int64)
+    latency, reading = measure(
+        benchmark,
+        lambda _: index.search(query, k, exact=True),
+        range(1),
+        rounds=12,
+        peer=lambda _: stored.max(),
+    )
+    benchmark.extra_info.update(
+        peer="reading as many bytes",
+        shape=f"{rows} x {dim} {dtype}",
+        answer="true best",
+        gb_per_s=round(stored.nbytes / latency.seconds.min() / 1e9, 2),
+        memory_gb_per_s=round(stored.nbytes / reading.seconds.min() / 1e9, 2),
+        fraction_of_read_bandwidth=round(float(reading.seconds.min() / latency.seconds.min()), 2),
+    )
+
+
 @pytest.mark.benchmark(group="kernels: topk, k=10")
-@pytest.mark.parametrize("queries", [1, 64])
+@pytest.mark.parametrize("queries", [1, 64, 256])
 @pytest.mark.parametrize("dtype", ["f32", "f16"])
 def test_topk(benchmark, dtype: str, queries: int) -> None:
     k = 10

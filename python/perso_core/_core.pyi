@@ -23,7 +23,8 @@ __all__ = [
     "rank",
     "rank_many",
     "replay",
-    "topk",
+    "topk_f16",
+    "topk_f32",
 ]
 
 __version__: Final[str]
@@ -36,8 +37,11 @@ def cpu_features() -> dict[str, Any]: ...
 def dot_f32(queries: NDArray[np.float32], items: NDArray[np.float32]) -> NDArray[np.float32]: ...
 def dot_f16(queries: NDArray[np.float32], items: NDArray[np.uint16]) -> NDArray[np.float32]: ...
 def dot_i8(queries: NDArray[np.int8], items: NDArray[np.int8]) -> NDArray[np.float32]: ...
-def topk(
+def topk_f32(
     queries: NDArray[np.float32], items: NDArray[np.float32], k: int, metric: str, num_threads: int
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]: ...
+def topk_f16(
+    queries: NDArray[np.float32], items: NDArray[np.uint16], k: int, metric: str, num_threads: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]: ...
 
 _Ids = NDArray[np.int64] | list[str]

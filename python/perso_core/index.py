@@ -127,7 +127,7 @@ class Index:
             filter: a bool mask aligned with `ids`, or the ids that may be answered.
             exclude: ids that may not; one that is not there is fine.
             exact: score every eligible vector.
-            num_threads: over the queries; -1 for every core.
+            num_threads: over the items; -1 for every core.
         """
         # The ways of saying nothing that need no conversion, before those that do: a small index answers in less
         # time than it takes to look at every argument.
@@ -338,22 +338,26 @@ def topk(queries: Vectors, items: Vectors, k: int, metric: Metric = "ip", num_th
 
     Args:
         queries: (q, dim) or (dim,) of any float type.
-        items: (n, dim) of any float type.
+        items: (n, dim) of any float type; float16 and float32 are searched without a copy.
         k: how many; where items are fewer, the rest is -1 and NaN.
         metric: "ip", "cosine" or "l2".
-        num_threads: over the queries; -1 for every core.
+        num_threads: over the items; -1 for every core.
 
     Returns:
         Hits whose ids are row numbers.
     """
     matrix, single = _convert.one_or_many("queries", queries)
-    ids, scores = _core.topk(
-        matrix,
-        _convert.matrix("items", items),
+    rest = (
         _convert.integer("k", k, 1),
         _convert.choice("metric", metric, METRICS),
         _convert.threads(num_threads),
     )
+    items_array = _convert.array("items", items)
+    if items_array.ndim == 2 and items_array.dtype == np.float16 and items_array.dtype.isnative:
+        halves = np.ascontiguousarray(items_array).view(np.uint16)
+        ids, scores = _core.topk_f16(matrix, halves, *rest)
+    else:
+        ids, scores = _core.topk_f32(matrix, _convert.matrix("items", items), *rest)
     return hits(ids, scores, "exact", single)
 
 

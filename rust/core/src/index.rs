@@ -201,6 +201,11 @@ impl Index {
         ask.check()?;
         self.vectors.store().check("queries", queries)?;
         let queries: Vec<&[f32]> = queries.chunks_exact(self.spec().dim).collect();
+        let scanned = self.vectors.scan_batch(&queries, ask, &self.ids, threads)?;
+        if let Some(found) = scanned {
+            let answers = found.into_iter().map(|found| (found, Found::Exact));
+            return Ok(answers.collect());
+        }
         threads::map(
             threads,
             &queries,

@@ -6,6 +6,7 @@
 // One module maps files; everything else is safe.
 #![deny(unsafe_code)]
 
+mod batch;
 pub mod catalog;
 pub mod column;
 pub mod eligible;

@@ -88,6 +88,25 @@ impl<'t, T: TieBreak + ?Sized> TopK<'t, T> {
         }
     }
 
+    /// Offers the rows from `first` on with their scores. Whole runs of scores below the threshold, which
+    /// are most of them, are passed over by comparisons that vectorise.
+    #[inline]
+    pub fn push_rows(&mut self, first: u32, scores: &[f32]) {
+        const RUN: usize = 32;
+        for (run, scores) in scores.chunks(RUN).enumerate() {
+            let threshold = self.threshold();
+            if !scores.iter().fold(false, |any, s| any | (*s >= threshold)) {
+                continue;
+            }
+            for (i, &score) in scores.iter().enumerate() {
+                if score >= self.threshold() {
+                    let row = first + (run * RUN + i) as u32;
+                    self.push(Scored { score, row });
+                }
+            }
+        }
+    }
+
     /// The kept entries, best first.
     pub fn into_sorted(self) -> Vec<Scored> {
         let TopK { mut heap, tie, .. } = self;

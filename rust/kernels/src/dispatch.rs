@@ -1,7 +1,7 @@
 //! The dispatch table: one row of function pointers per instruction set.
 
 use crate::isa::{Isa, IsaError, ISA_VARIABLE};
-use crate::{scalar, Matrix, Rows};
+use crate::{panel, scalar, Matrix, Rows};
 use std::sync::OnceLock;
 
 pub(crate) type Pair<Q, X, Out> = unsafe fn(&[Q], &[X]) -> Out;
@@ -40,6 +40,10 @@ pub struct Kernels {
     pub(crate) nibble_dots: crate::nibble::Dots,
     pub(crate) f32_to_f16: unsafe fn(&[f32], &mut [u16]),
     pub(crate) f16_to_f32: unsafe fn(&[u16], &mut [f32]),
+    pub(crate) form: panel::Form,
+    pub(crate) pack: panel::Pack,
+    pub(crate) reach: panel::Reach,
+    pub(crate) quantise: panel::Quantise,
 }
 
 impl std::fmt::Debug for Kernels {

@@ -44,6 +44,7 @@ mod fused;
 mod isa;
 mod matrix;
 pub mod nibble;
+mod panel;
 #[macro_use]
 mod walk;
 pub mod scalar;
@@ -57,3 +58,4 @@ pub use api::{MAX_DIM_DOT_I8, MAX_DIM_FASTSCAN, MAX_DIM_L2_I8};
 pub use dispatch::Kernels;
 pub use isa::{Isa, IsaError, ISA_VARIABLE};
 pub use matrix::{prefetch, Matrix, Rows};
+pub use panel::{Coded, Limit, Panel, PanelQueries, PANEL_ROWS};

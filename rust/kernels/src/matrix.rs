@@ -31,6 +31,9 @@ impl<T> Copy for Matrix<'_, T> {}
 /// Most cache lines of one row to ask for.
 const PREFETCH_LINES: usize = 4;
 const LINE_BYTES: usize = 64;
+/// How far ahead a loop over rows in order asks for its data: the hardware follows such a loop by itself,
+/// but stops at the end of each page of 4 KiB.
+const STREAM_BYTES: usize = 2048;
 /// How much data to keep under way when rows are gathered.
 const PREFETCH_BYTES: usize = 1024;
 /// Rows are worked on by four, so asking for the next four is the least that is ahead.
@@ -100,6 +103,20 @@ impl<'a, T> Matrix<'a, T> {
     #[inline(always)]
     pub(crate) fn prefetch_distance(&self) -> usize {
         (PREFETCH_BYTES / (self.dim * size_of::<T>()).max(LINE_BYTES)).max(LEAST_ROWS_AHEAD)
+    }
+
+    /// Ask for what a loop over rows in order will read a little later than the four rows from `index` on.
+    /// As many bytes are asked for as four rows have, so each line is asked for once.
+    #[inline(always)]
+    pub(crate) fn prefetch_stream(&self, index: usize) {
+        let bytes = 4 * self.stride * size_of::<T>();
+        let first = self.data.as_ptr().wrapping_add(index * self.stride);
+        let first = first.cast::<u8>().wrapping_add(STREAM_BYTES);
+        let mut offset = 0;
+        while offset < bytes {
+            prefetch_line(first.wrapping_add(offset));
+            offset += LINE_BYTES;
+        }
     }
 
     /// Ask for row `index` to be brought into the cache. Any `index` will do.

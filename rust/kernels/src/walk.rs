@@ -18,6 +18,7 @@ macro_rules! walk {
                 let (quads, rest) = $out.as_chunks_mut::<4>();
                 let mut next = start;
                 for out in quads {
+                    $m.prefetch_stream(next);
                     let $j = [next, next + 1, next + 2, next + 3];
                     *out = $four;
                     next += 4;
@@ -68,7 +69,8 @@ macro_rules! rows_kernel {
 
 /// All `*_rows` functions of an instruction set and its row of the dispatch table.
 ///
-/// The kernel modules (`dot_f32`, `l2_f32`, ...) and the two conversions must be in scope.
+/// The kernel modules (`dot_f32`, `l2_f32`, ...) and the two conversions must be in scope, as must
+/// `FORM`, `pack`, `reach` and `quantise`, the panel kernels.
 macro_rules! dispatch_row {
     ($isa:expr $(, #[$feature:meta])?) => {
         rows_kernel!($(#[$feature])? dot_f32_rows = dot_f32(f32, f32) -> f32);
@@ -127,6 +129,10 @@ macro_rules! dispatch_row {
             nibble_dots,
             f32_to_f16,
             f16_to_f32,
+            form: FORM,
+            pack,
+            reach,
+            quantise,
         };
     };
 }

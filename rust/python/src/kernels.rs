@@ -79,31 +79,40 @@ dot!(dot_i8, i8, i8, |queries, items, dim, out| plain::dot_i8(
     queries, items, dim, out
 ));
 
-#[pyfunction]
-fn topk<'py>(
-    py: Python<'py>,
-    queries: PyReadonlyArray2<'py, f32>,
-    items: PyReadonlyArray2<'py, f32>,
-    k: usize,
-    metric: &str,
-    num_threads: i64,
-) -> Outcome<(Bound<'py, PyAny>, Bound<'py, PyArray2<f32>>)> {
-    let (q, n, dim) = dims(queries.shape(), items.shape())?;
-    convert::check_table(q, k)?;
-    let metric = Metric::parse("metric", metric)?;
-    let queries = convert::contiguous("queries", &queries)?;
-    let items = convert::contiguous("items", &items)?;
-    if n > u32::MAX as usize {
-        return Err(Error::invalid("items", "at most 4294967295 rows", n).into());
-    }
-    let lists = py.detach(|| plain::topk(queries, items, dim, k, metric, num_threads))?;
-    Ok(convert::Table::new(&lists, k, None).into_py(py)?)
+macro_rules! topk {
+    ($name:ident, $item:ty, $items:path) => {
+        #[pyfunction]
+        fn $name<'py>(
+            py: Python<'py>,
+            queries: PyReadonlyArray2<'py, f32>,
+            items: PyReadonlyArray2<'py, $item>,
+            k: usize,
+            metric: &str,
+            num_threads: i64,
+        ) -> Outcome<(Bound<'py, PyAny>, Bound<'py, PyArray2<f32>>)> {
+            let (q, n, dim) = dims(queries.shape(), items.shape())?;
+            convert::check_table(q, k)?;
+            let metric = Metric::parse("metric", metric)?;
+            let queries = convert::contiguous("queries", &queries)?;
+            let items = convert::contiguous("items", &items)?;
+            if n > u32::MAX as usize {
+                return Err(Error::invalid("items", "at most 4294967295 rows", n).into());
+            }
+            let lists =
+                py.detach(|| plain::topk(queries, $items(items), dim, k, metric, num_threads))?;
+            Ok(convert::Table::new(&lists, k, None).into_py(py)?)
+        }
+    };
 }
+
+topk!(topk_f32, f32, Items::F32);
+topk!(topk_f16, u16, Items::F16);
 
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(cpu_features, module)?)?;
     module.add_function(wrap_pyfunction!(dot_f32, module)?)?;
     module.add_function(wrap_pyfunction!(dot_f16, module)?)?;
     module.add_function(wrap_pyfunction!(dot_i8, module)?)?;
-    module.add_function(wrap_pyfunction!(topk, module)?)
+    module.add_function(wrap_pyfunction!(topk_f32, module)?)?;
+    module.add_function(wrap_pyfunction!(topk_f16, module)?)
 }

@@ -131,6 +131,33 @@ impl Vectors {
         (self.scan(&query, ask, tie), Found::Exact)
     }
 
+    /// The same for many queries that will all be answered by a scan, which then is shared; `None` where a
+    /// graph might be the better way.
+    pub fn scan_batch<T: TieBreak + Sync + ?Sized>(
+        &self,
+        queries: &[&[f32]],
+        ask: Ask<'_>,
+        tie: &T,
+        threads: usize,
+    ) -> Result<Option<Vec<Vec<Scored>>>> {
+        let rows = ask.eligible.map_or(self.len(), RowSet::len);
+        if !ask.exact && self.graph.is_some() && self.walks(rows, ask.k) {
+            return Ok(None);
+        }
+        if queries.len() < 2 || self.order.is_some() && !self.norms_are_alike() {
+            return Ok(None);
+        }
+        exact::scan_batch(self.finest(), queries, ask.k, ask.eligible, tie, threads).map(Some)
+    }
+
+    /// Whether most rows are at least half as long as the longest: then an answer in order of norm reads most
+    /// of them, and a shared scan is the better way.
+    fn norms_are_alike(&self) -> bool {
+        let norms = self.finest().norms();
+        let half = norms.iter().fold(0.0f32, |m, n| m.max(*n)) / 2.0;
+        2 * norms.iter().filter(|norm| **norm >= half).count() > norms.len()
+    }
+
     /// The answer by way of the rows in order of norm, or the best of the first of them where the whole
     /// answer would cost more than a walk or a scan.
     fn search_in_order<T: TieBreak + ?Sized>(

@@ -5,6 +5,8 @@ mod avx512;
 mod avx512vnni;
 mod fastscan;
 mod nibble;
+mod panel2;
+mod panel512;
 
 use crate::Kernels;
 

@@ -1,0 +1,196 @@
+//! Panels with AVX-512 VNNI: four lines (64 rows) by six queries, 24 sums in registers.
+//!
+//! A step loads four lines and six words of queries for 24 `vpdpbusd`, so the loads (ten, two a cycle)
+//! hide behind the products (two a cycle).
+
+use crate::panel::{
+    fold, scale, Coded, Form, Limit, Line, Panel, PanelQueries, LANES, PANEL_ROWS, PASS,
+};
+use core::arch::x86_64::*;
+
+pub(super) const FORM: Form = Form::Bytes;
+
+/// Lines of sixteen rows in a panel.
+const LINES: usize = PANEL_ROWS / 16;
+
+/// A 16 x 16 transpose of words, by 2 x 2, 4 x 4, then whole quarters of registers.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
+fn transpose(r: [__m512i; 16]) -> [__m512i; 16] {
+    let mut a = r;
+    for i in 0..8 {
+        a[2 * i] = _mm512_unpacklo_epi32(r[2 * i], r[2 * i + 1]);
+        a[2 * i + 1] = _mm512_unpackhi_epi32(r[2 * i], r[2 * i + 1]);
+    }
+    // b[4 * g + c]: of rows 4g .. 4g + 3, column 4 * quarter + c in each quarter.
+    let mut b = a;
+    for g in 0..4 {
+        b[4 * g] = _mm512_unpacklo_epi64(a[4 * g], a[4 * g + 2]);
+        b[4 * g + 1] = _mm512_unpackhi_epi64(a[4 * g], a[4 * g + 2]);
+        b[4 * g + 2] = _mm512_unpacklo_epi64(a[4 * g + 1], a[4 * g + 3]);
+        b[4 * g + 3] = _mm512_unpackhi_epi64(a[4 * g + 1], a[4 * g + 3]);
+    }
+    let mut out = b;
+    for c in 0..4 {
+        let low01 = _mm512_shuffle_i32x4::<0b01_00_01_00>(b[c], b[4 + c]);
+        let high01 = _mm512_shuffle_i32x4::<0b11_10_11_10>(b[c], b[4 + c]);
+        let low23 = _mm512_shuffle_i32x4::<0b01_00_01_00>(b[8 + c], b[12 + c]);
+        let high23 = _mm512_shuffle_i32x4::<0b11_10_11_10>(b[8 + c], b[12 + c]);
+        out[c] = _mm512_shuffle_i32x4::<0b10_00_10_00>(low01, low23);
+        out[4 + c] = _mm512_shuffle_i32x4::<0b11_01_11_01>(low01, low23);
+        out[8 + c] = _mm512_shuffle_i32x4::<0b10_00_10_00>(high01, high23);
+        out[12 + c] = _mm512_shuffle_i32x4::<0b11_01_11_01>(high01, high23);
+    }
+    out
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
+pub(super) fn pack(codes: &[i8], dim: usize, lines: &mut [Line]) {
+    let bias = _mm512_set1_epi8(-128);
+    for (sub, rows) in codes.chunks_exact(16 * dim).enumerate() {
+        for start in (0..dim).step_by(64) {
+            let width = (dim - start).min(64);
+            let mask = u64::MAX >> (64 - width);
+            let mut r = [_mm512_setzero_si512(); 16];
+            for (r, row) in r.iter_mut().zip(rows.chunks_exact(dim)) {
+                // SAFETY: a masked load reads the codes in the mask, which the row has from `start` on.
+                let codes = unsafe { _mm512_maskz_loadu_epi8(mask, row.as_ptr().add(start)) };
+                *r = _mm512_xor_si512(codes, bias);
+            }
+            let steps = lines[start / 4 * LINES..].chunks_exact_mut(LINES);
+            for (step, column) in steps.zip(transpose(r)) {
+                // SAFETY: a line has the 64 bytes the store writes.
+                unsafe { _mm512_store_si512(step[sub].0.as_mut_ptr().cast(), column) };
+            }
+        }
+    }
+}
+
+/// The sums of `Q` queries and the panel's rows.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
+fn sums<const Q: usize>(
+    lines: &[[Line; LINES]],
+    q: [&[i32]; Q],
+    start: &[i32],
+) -> [[__m512i; LINES]; Q] {
+    let mut acc = [[_mm512_setzero_si512(); LINES]; Q];
+    for (acc, start) in acc.iter_mut().zip(start) {
+        *acc = [_mm512_set1_epi32(*start); LINES];
+    }
+    // Checked once: a check in the loop is a way out of it, for which the compiler keeps all sums in
+    // memory, at three times the cost.
+    let q = q.map(|q| q[..lines.len()].as_ptr());
+    for (s, step) in lines.iter().enumerate() {
+        let mut x = [_mm512_setzero_si512(); LINES];
+        for (x, line) in x.iter_mut().zip(step) {
+            // SAFETY: a line has the 64 bytes the load reads, aligned.
+            *x = unsafe { _mm512_load_si512(line.0.as_ptr().cast()) };
+        }
+        for i in 0..Q {
+            // SAFETY: `s` is less than `lines.len()`, and each query was cut to that length above.
+            let word = _mm512_set1_epi32(unsafe { *q[i].add(s) });
+            for j in 0..LINES {
+                acc[i][j] = _mm512_dpbusd_epi32(acc[i][j], x[j], word);
+            }
+        }
+    }
+    acc
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
+fn load(x: &[f32; PANEL_ROWS], line: usize) -> __m512 {
+    // SAFETY: the chunk has the 64 bytes the load reads.
+    unsafe { _mm512_loadu_ps(x.as_chunks::<16>().0[line].as_ptr()) }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
+fn mask(dots: [__m512i; LINES], panel: &Panel, limit: &Limit) -> u64 {
+    let set = |x| _mm512_set1_ps(x);
+    let mut mask = 0;
+    for (line, dots) in dots.into_iter().enumerate() {
+        let (n, p) = (load(&panel.norm, line), load(&panel.residual, line));
+        let square = _mm512_add_ps(set(limit.b), _mm512_mul_ps(n, set(limit.c)));
+        let error = _mm512_add_ps(set(limit.a), _mm512_mul_ps(n, square));
+        let dot = _mm512_mul_ps(_mm512_cvtepi32_ps(dots), load(&panel.factor, line));
+        let upper = _mm512_add_ps(_mm512_mul_ps(dot, set(limit.scale)), error);
+        let upper = _mm512_add_ps(upper, _mm512_mul_ps(set(limit.d), p));
+        let kept = _mm512_cmp_ps_mask::<_CMP_NLT_UQ>(upper, set(limit.threshold));
+        mask |= u64::from(kept) << (16 * line);
+    }
+    mask
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
+pub(super) fn reach(panel: &Panel, queries: &PanelQueries, limits: &[Limit], masks: &mut [u64]) {
+    let steps = panel.steps();
+    let lines = panel.lines.as_chunks::<LINES>().0;
+    let mut q = 0;
+    while q < masks.len() {
+        let word = |i: usize| &queries.words[(q + i) * steps..(q + i + 1) * steps];
+        macro_rules! pass {
+            ($n:literal, $($i:literal),+) => {{
+                let sums = sums::<$n>(lines, [$(word($i)),+], &queries.start[q..q + $n]);
+                $(masks[q + $i] = mask(sums[$i], panel, &limits[q + $i]);)+
+                q += $n;
+            }};
+        }
+        match masks.len() - q {
+            PASS.. => pass!(6, 0, 1, 2, 3, 4, 5),
+            5 => pass!(5, 0, 1, 2, 3, 4),
+            4 => pass!(4, 0, 1, 2, 3),
+            3 => pass!(3, 0, 1, 2),
+            2 => pass!(2, 0, 1),
+            _ => pass!(1, 0),
+        }
+    }
+}
+
+/// Sixteen f32 from element `start` on, and which of them `x` has; the others are zero.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
+fn sixteen(x: &[f32], start: usize) -> (__m512, u16) {
+    let rest = &x[start..];
+    let mask = u16::MAX >> (16 - rest.len().min(16));
+    // SAFETY: a masked load reads the elements in the mask, and `rest` has these.
+    (unsafe { _mm512_maskz_loadu_ps(mask, rest.as_ptr()) }, mask)
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
+pub(super) fn quantise(x: &[f32], codes: &mut [i8]) -> Coded {
+    let mut largest = _mm512_setzero_si512();
+    for start in (0..x.len()).step_by(16) {
+        let bits = _mm512_castps_si512(_mm512_abs_ps(sixteen(x, start).0));
+        largest = _mm512_max_epu32(largest, bits);
+    }
+    let (scale, inverse) = match scale(f32::from_bits(_mm512_reduce_max_epu32(largest))) {
+        Ok(both) => both,
+        Err(none) => {
+            codes.fill(0);
+            return none;
+        }
+    };
+    let (scale_16, inverse_16) = (_mm512_set1_ps(scale), _mm512_set1_ps(inverse));
+    let mut sum = _mm512_setzero_ps();
+    for start in (0..x.len()).step_by(16) {
+        let (x, mask) = sixteen(x, start);
+        let words = _mm512_cvtps_epi32(_mm512_mul_ps(x, inverse_16));
+        let bytes = _mm512_cvtepi32_epi8(words);
+        let to = &mut codes[start..];
+        debug_assert!(mask.count_ones() as usize <= to.len());
+        // SAFETY: a masked store writes the elements in the mask, which `codes`, being as long as
+        // `x`, has from `start` on.
+        unsafe { _mm_mask_storeu_epi8(to.as_mut_ptr(), mask, bytes) };
+        let rest = _mm512_fnmadd_ps(_mm512_cvtepi32_ps(words), scale_16, x);
+        sum = _mm512_fmadd_ps(rest, rest, sum);
+    }
+    let mut sums = [0.0f32; LANES];
+    // SAFETY: the array has the 64 bytes the store writes.
+    unsafe { _mm512_storeu_ps(sums.as_mut_ptr(), sum) };
+    Coded {
+        scale,
+        residual2: fold(sums),
+    }
+}
