@@ -437,3 +437,18 @@ def test_scores_are_never_negative_zero():
     query = np.array([1, -1], np.float32)
     for one in (index.search(query, k=1), distance.search(query, k=1), pc.topk(query, [[1.0, -1]], 1, "l2")):
         assert one.scores[0] == 0 and math.copysign(1, one.scores[0]) == 1
+
+
+@pytest.mark.parametrize("dtype", ["f32", "f16", "i8"])
+@pytest.mark.parametrize("metric", ["ip", "cosine", "l2"])
+def test_an_exact_batch_is_its_queries_one_by_one(rng, metric, dtype):
+    x, q = rng.standard_normal((900, 37)).astype(np.float32), rng.standard_normal((20, 37))
+    index = pc.Index(37, metric, dtype)
+    index.add(x)
+    index.remove(np.arange(0, 900, 7))
+    for filter in (None, rng.random(len(index)) < 0.3):
+        one_by_one = [index.search(query, 11, filter=filter, exact=True) for query in q]
+        for threads in (1, 3):
+            found = index.search(q, 11, filter=filter, exact=True, num_threads=threads)
+            assert np.array_equal(found.ids, [hits.ids for hits in one_by_one])
+            assert np.array_equal(found.scores, [hits.scores for hits in one_by_one])

@@ -132,6 +132,35 @@ def test_topk_does_not_depend_on_num_threads(rng):
         assert np.array_equal(one.ids, many.ids) and np.array_equal(one.scores, many.scores)
 
 
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("half", [False, True])
+def test_topk_of_many_queries_is_that_of_each_alone(rng, metric, half):
+    q, x = vectors(rng, 40, 67), vectors(rng, 1500, 67)
+    x[::50] = x[1]  # ties
+    x[7] = 0
+    items = x.astype(np.float16) if half else x
+    many = pc.topk(q, items, 9, metric=metric)
+    for row, query in enumerate(q):
+        one = pc.topk(query, items, 9, metric=metric)
+        assert np.array_equal(many.ids[row], one.ids) and np.array_equal(many.scores[row], one.scores)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_topk_over_halves_scores_the_halves_as_they_are(rng, metric):
+    q, x = vectors(rng, 14, 33), vectors(rng, 300, 33).astype(np.float16)
+    halves, floats = pc.topk(q, x, 5, metric=metric), pc.topk(q, x.astype(np.float32), 5, metric=metric)
+    assert np.array_equal(halves.ids, floats.ids) and np.array_equal(halves.scores, floats.scores)
+
+
+@pytest.mark.parametrize("number", [2, 30])
+@pytest.mark.parametrize("half", [False, True])
+def test_topk_refuses_an_infinite_item_however_many_ask(rng, number, half):
+    x = vectors(rng, 90, 5)
+    x[77, 3] = np.inf
+    with pytest.raises(ValueError, match=r"items: expected finite numbers, got inf at position 388"):
+        pc.topk(vectors(rng, number, 5), x.astype(np.float16) if half else x, 3)
+
+
 def test_topk_of_one_query_is_one_row(rng):
     x = vectors(rng, 30, 6)
     hits = pc.topk(x[4], x, 3, metric="l2")

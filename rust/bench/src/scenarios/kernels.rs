@@ -101,8 +101,15 @@ pub fn topk(meter: &mut Meter) {
     let queries = &made.queries[..16 * DIM];
     let mut found = Vec::new();
     meter.count(3, |_| {
-        found = plain::topk(black_box(queries), &made.items, DIM, 10, Metric::Cosine, 1)
-            .expect("valid vectors");
+        found = plain::topk(
+            black_box(queries),
+            plain::Items::F32(&made.items),
+            DIM,
+            10,
+            Metric::Cosine,
+            1,
+        )
+        .expect("valid vectors");
     });
     assert!(found.len() == 16 && found.iter().all(|hits| hits.len() == 10));
 }

@@ -73,30 +73,6 @@ pub(super) fn pack(codes: &[i8], dim: usize, lines: &mut [Line]) {
 
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-fn sums<const Q: usize>(lines: &[Line], q: [&[i32]; Q]) -> [[__m256i; 2]; Q] {
-    let mut acc = [[_mm256_setzero_si256(); 2]; Q];
-    // Checked once: a check in the loop is a way out of it, for which the compiler keeps all sums in
-    // memory, at three times the cost.
-    let q = q.map(|q| q[..lines.len()].as_ptr());
-    for (s, line) in lines.iter().enumerate() {
-        // SAFETY: a line has the 64 bytes the two loads read.
-        let x = unsafe {
-            let first = line.0.as_ptr().cast::<__m256i>();
-            [_mm256_load_si256(first), _mm256_load_si256(first.add(1))]
-        };
-        for i in 0..Q {
-            // SAFETY: `s` is less than `lines.len()`, and each query was cut to that length above.
-            let word = _mm256_set1_epi32(unsafe { *q[i].add(s) });
-            for j in 0..2 {
-                acc[i][j] = _mm256_add_epi32(acc[i][j], _mm256_madd_epi16(x[j], word));
-            }
-        }
-    }
-    acc
-}
-
-#[inline]
-#[target_feature(enable = "avx2,fma,f16c")]
 fn load(x: &[f32; PANEL_ROWS], eight: usize) -> __m256 {
     // SAFETY: the chunk has the 32 bytes the load reads.
     unsafe { _mm256_loadu_ps(x.as_chunks::<8>().0[eight].as_ptr()) }
@@ -128,19 +104,35 @@ pub(super) fn reach(panel: &Panel, queries: &PanelQueries, limits: &[Limit], mas
     for (sub, lines) in panel.lines.chunks_exact(steps).enumerate() {
         let mut q = 0;
         while q < masks.len() {
-            let word = |i: usize| &queries.words[(q + i) * steps..(q + i + 1) * steps];
+            // Sums as variables of their own: see `panel512.rs`.
             macro_rules! pass {
-                ($n:literal, $($i:literal),+) => {{
-                    let sums = sums::<$n>(lines, [$(word($i)),+]);
-                    $(masks[q + $i] |= mask(sums[$i], sub, panel, &limits[q + $i]);)+
+                ($n:literal, $($i:literal $acc:ident $word:ident),+) => {{
+                    $(
+                        let mut $acc = [_mm256_setzero_si256(), _mm256_setzero_si256()];
+                        let $word = queries.words[(q + $i) * steps..][..lines.len()].as_ptr();
+                    )+
+                    for (s, line) in lines.iter().enumerate() {
+                        // SAFETY: a line has the 64 bytes the two loads read, aligned.
+                        let x = unsafe {
+                            let first = line.0.as_ptr().cast::<__m256i>();
+                            [_mm256_load_si256(first), _mm256_load_si256(first.add(1))]
+                        };
+                        $(
+                            // SAFETY: `s` is less than `lines.len()`, which the slice was cut to.
+                            let word = _mm256_set1_epi32(unsafe { *$word.add(s) });
+                            $acc[0] = _mm256_add_epi32($acc[0], _mm256_madd_epi16(x[0], word));
+                            $acc[1] = _mm256_add_epi32($acc[1], _mm256_madd_epi16(x[1], word));
+                        )+
+                    }
+                    $(masks[q + $i] |= mask($acc, sub, panel, &limits[q + $i]);)+
                     q += $n;
                 }};
             }
             match masks.len() - q {
-                PASS.. => pass!(6, 0, 1, 2, 3, 4, 5),
-                3..PASS => pass!(3, 0, 1, 2),
-                2 => pass!(2, 0, 1),
-                _ => pass!(1, 0),
+                PASS.. => pass!(6, 0 a0 w0, 1 a1 w1, 2 a2 w2, 3 a3 w3, 4 a4 w4, 5 a5 w5),
+                3..PASS => pass!(3, 0 a0 w0, 1 a1 w1, 2 a2 w2),
+                2 => pass!(2, 0 a0 w0, 1 a1 w1),
+                _ => pass!(1, 0 a0 w0),
             }
         }
     }

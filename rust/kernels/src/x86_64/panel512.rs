@@ -66,36 +66,11 @@ pub(super) fn pack(codes: &[i8], dim: usize, lines: &mut [Line]) {
     }
 }
 
-/// The sums of `Q` queries and the panel's rows.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
-fn sums<const Q: usize>(
-    lines: &[[Line; LINES]],
-    q: [&[i32]; Q],
-    start: &[i32],
-) -> [[__m512i; LINES]; Q] {
-    let mut acc = [[_mm512_setzero_si512(); LINES]; Q];
-    for (acc, start) in acc.iter_mut().zip(start) {
-        *acc = [_mm512_set1_epi32(*start); LINES];
-    }
-    // Checked once: a check in the loop is a way out of it, for which the compiler keeps all sums in
-    // memory, at three times the cost.
-    let q = q.map(|q| q[..lines.len()].as_ptr());
-    for (s, step) in lines.iter().enumerate() {
-        let mut x = [_mm512_setzero_si512(); LINES];
-        for (x, line) in x.iter_mut().zip(step) {
-            // SAFETY: a line has the 64 bytes the load reads, aligned.
-            *x = unsafe { _mm512_load_si512(line.0.as_ptr().cast()) };
-        }
-        for i in 0..Q {
-            // SAFETY: `s` is less than `lines.len()`, and each query was cut to that length above.
-            let word = _mm512_set1_epi32(unsafe { *q[i].add(s) });
-            for j in 0..LINES {
-                acc[i][j] = _mm512_dpbusd_epi32(acc[i][j], x[j], word);
-            }
-        }
-    }
-    acc
+fn load_line(line: &Line) -> __m512i {
+    // SAFETY: a line has the 64 bytes the load reads, aligned.
+    unsafe { _mm512_load_si512(line.0.as_ptr().cast()) }
 }
 
 #[inline]
@@ -129,21 +104,37 @@ pub(super) fn reach(panel: &Panel, queries: &PanelQueries, limits: &[Limit], mas
     let lines = panel.lines.as_chunks::<LINES>().0;
     let mut q = 0;
     while q < masks.len() {
-        let word = |i: usize| &queries.words[(q + i) * steps..(q + i + 1) * steps];
+        // The sums are variables of their own with constant indices, because arrays under a loop stayed in
+        // memory in some builds (three times slower), depending on the order of the compiler's passes.
         macro_rules! pass {
-            ($n:literal, $($i:literal),+) => {{
-                let sums = sums::<$n>(lines, [$(word($i)),+], &queries.start[q..q + $n]);
-                $(masks[q + $i] = mask(sums[$i], panel, &limits[q + $i]);)+
+            ($n:literal, $($i:literal $acc:ident $word:ident),+) => {{
+                $(
+                    let start = _mm512_set1_epi32(queries.start[q + $i]);
+                    let mut $acc = [start, start, start, start];
+                    let $word = queries.words[(q + $i) * steps..][..lines.len()].as_ptr();
+                )+
+                for (s, step) in lines.iter().enumerate() {
+                    let x = [load_line(&step[0]), load_line(&step[1]), load_line(&step[2]), load_line(&step[3])];
+                    $(
+                        // SAFETY: `s` is less than `lines.len()`, which the slice was cut to.
+                        let word = _mm512_set1_epi32(unsafe { *$word.add(s) });
+                        $acc[0] = _mm512_dpbusd_epi32($acc[0], x[0], word);
+                        $acc[1] = _mm512_dpbusd_epi32($acc[1], x[1], word);
+                        $acc[2] = _mm512_dpbusd_epi32($acc[2], x[2], word);
+                        $acc[3] = _mm512_dpbusd_epi32($acc[3], x[3], word);
+                    )+
+                }
+                $(masks[q + $i] = mask($acc, panel, &limits[q + $i]);)+
                 q += $n;
             }};
         }
         match masks.len() - q {
-            PASS.. => pass!(6, 0, 1, 2, 3, 4, 5),
-            5 => pass!(5, 0, 1, 2, 3, 4),
-            4 => pass!(4, 0, 1, 2, 3),
-            3 => pass!(3, 0, 1, 2),
-            2 => pass!(2, 0, 1),
-            _ => pass!(1, 0),
+            PASS.. => pass!(6, 0 a0 w0, 1 a1 w1, 2 a2 w2, 3 a3 w3, 4 a4 w4, 5 a5 w5),
+            5 => pass!(5, 0 a0 w0, 1 a1 w1, 2 a2 w2, 3 a3 w3, 4 a4 w4),
+            4 => pass!(4, 0 a0 w0, 1 a1 w1, 2 a2 w2, 3 a3 w3),
+            3 => pass!(3, 0 a0 w0, 1 a1 w1, 2 a2 w2),
+            2 => pass!(2, 0 a0 w0, 1 a1 w1),
+            _ => pass!(1, 0 a0 w0),
         }
     }
 }
