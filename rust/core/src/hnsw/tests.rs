@@ -123,21 +123,101 @@ fn every_row_is_reachable_even_among_duplicates() {
     for metric in [Metric::Cosine, Metric::L2] {
         let store = store(metric, Dtype::F32, &vectors, 8);
         let graph = build(&store, 2);
-        let mut seen = vec![false; store.len()];
-        let mut stack = vec![graph.entry];
-        seen[graph.entry as usize] = true;
-        while let Some(row) = stack.pop() {
-            for &next in graph.links(row, 0) {
-                if !std::mem::replace(&mut seen[next as usize], true) {
-                    stack.push(next);
-                }
+        assert_eq!(lost(&graph), 0, "{metric:?}");
+    }
+}
+
+/// Enough rows to be linked in bulk.
+const MANY: usize = 10_000;
+
+fn lost(graph: &Graph) -> usize {
+    let mut seen = vec![false; graph.len()];
+    let mut stack = vec![graph.entry];
+    seen[graph.entry as usize] = true;
+    while let Some(row) = stack.pop() {
+        for &next in graph.links(row, 0) {
+            if !std::mem::replace(&mut seen[next as usize], true) {
+                stack.push(next);
             }
         }
-        let lost = seen.iter().filter(|seen| !**seen).count();
-        assert!(
-            lost <= 5,
-            "{metric:?}: {lost} of 1500 rows cannot be reached"
-        );
+    }
+    seen.iter().filter(|seen| !**seen).count()
+}
+
+#[test]
+fn rows_linked_in_bulk_are_found_at_any_number_of_threads() {
+    let dim = 16;
+    let all = clustered(MANY + 100, dim, 50, 9);
+    let (vectors, queries) = all.split_at(MANY * dim);
+    for metric in [Metric::Cosine, Metric::L2] {
+        let store = store(metric, Dtype::I8, vectors, dim);
+        let graph = build(&store, 3);
+        assert_eq!(graph.parts(), build(&store, 1).parts());
+        assert_eq!(lost(&graph), 0);
+        for row in 0..graph.len() as u32 {
+            for level in 0..=graph.levels[row as usize] {
+                graph.check_links(row, level).unwrap();
+                let mut links = graph.links(row, level).to_vec();
+                links.sort_unstable();
+                assert!(links.windows(2).all(|pair| pair[0] < pair[1]));
+            }
+        }
+        let mut scratch = Scratch::default();
+        let mut hits = 0;
+        for query in queries.chunks_exact(dim) {
+            let query = store.query(query);
+            let near = graph.search(&store, &query, 64, 40, None, &[], &mut scratch);
+            let rows: Vec<u32> = near.iter().map(|e| e.row).collect();
+            let found = exact::fine_top_k(&store, &query, 10, &rows, &ByRow);
+            let truth = exact::scan(&store, &query, 10, None, &ByRow);
+            hits += found.iter().filter(|e| truth.contains(e)).count();
+        }
+        assert!(hits >= 980, "{metric:?}: {hits} of 1000 found");
+    }
+}
+
+#[test]
+fn a_bulk_beside_older_rows_is_undone_or_names_them() {
+    let vectors = clustered(MANY + 1500, 8, 10, 10);
+    let small = store(Metric::L2, Dtype::I8, &vectors[..8 * 1500], 8);
+    let full = store(Metric::L2, Dtype::I8, &vectors, 8);
+    let mut graph = build(&small, 2);
+    let before = graph.clone();
+    // In batches, while lists are made, and while old rows get their new links.
+    for stop in [100, MANY / 2, MANY - 200] {
+        let stopped = graph.insert_rows(&full, &|done, _| done < stop);
+        assert!(matches!(stopped, Err(Error::Interrupted)));
+        assert_eq!(graph.parts(), before.parts());
+    }
+    let reports = std::sync::Mutex::new(Vec::new());
+    let hook = |done: usize, total: usize| {
+        assert_eq!(total, MANY);
+        reports.lock().unwrap().push(done);
+        true
+    };
+    let changed = graph.insert_rows(&full, &hook).unwrap();
+    let reports = reports.into_inner().unwrap();
+    assert!(reports.is_sorted() && reports.last() == Some(&MANY));
+    let mut other = (0..1500).filter(|&row| graph.link_row(row, 0) != before.link_row(row, 0));
+    assert!(other.all(|row| changed.binary_search(&row).is_ok()));
+    assert_eq!(lost(&graph), 0);
+}
+
+#[test]
+fn a_bulk_of_copies_and_zero_vectors_is_reachable() {
+    let mut vectors = clustered(MANY, 8, 5, 11);
+    // Half of all rows are copies of one vector, and a hundredth are zero.
+    for row in 0..MANY {
+        if row % 2 == 0 {
+            vectors.copy_within(8..16, row * 8);
+        } else if row % 100 == 51 {
+            vectors[row * 8..][..8].fill(0.0);
+        }
+    }
+    for metric in [Metric::Cosine, Metric::L2] {
+        assert_eq!(lost(&build(&store(metric, Dtype::I8, &vectors, 8), 2)), 0);
+        let same = vectors[8..16].repeat(MANY);
+        assert_eq!(lost(&build(&store(metric, Dtype::I8, &same, 8), 2)), 0);
     }
 }
 
