@@ -148,7 +148,8 @@ pub fn bf16_to_f32(x: u16) -> f32 {
 pub(crate) fn fill(query: &[f32], entries: &mut [u8]) -> (f32, f32) {
     let mut reach = 0.0f32;
     for q in query.as_chunks::<4>().0 {
-        reach = reach.max((q[0].abs() + q[1].abs()) + (q[2].abs() + q[3].abs()));
+        let sum = (q[0].abs() + q[1].abs()) + (q[2].abs() + q[3].abs());
+        reach = if sum > reach { sum } else { reach };
     }
     // Too short to be told from zero, or not finite: all sums are taken for zero.
     if !(f32::MIN_POSITIVE * 64.0..=f32::MAX / 4.0).contains(&reach) {
@@ -157,31 +158,59 @@ pub(crate) fn fill(query: &[f32], entries: &mut [u8]) -> (f32, f32) {
     }
     let step = 2.0 * reach / TOP;
     let inverse = TOP / (2.0 * reach);
-    let middle = TOP / 2.0 + 0.5;
+    // At 2^23 and above the last bit of an f32 is 1: adding it rounds and leaves the integer in the low
+    // bits. A cast would do the same one by one, because it has to see to NaN and overflow.
+    const TO_INTEGER: f32 = 8_388_608.0;
+    const SIGNS: [[f32; 16]; 4] = signs();
     for (q, entries) in query
         .as_chunks::<4>()
         .0
         .iter()
         .zip(entries.as_chunks_mut::<16>().0)
     {
-        let low = [-q[0] - q[1], q[0] - q[1], q[1] - q[0], q[0] + q[1]];
-        let high = [-q[2] - q[3], q[2] - q[3], q[3] - q[2], q[2] + q[3]];
-        let mut sums = [0.0f32; 16];
-        for (i, sum) in sums.iter_mut().enumerate() {
-            *sum = (low[i % 4] + high[i / 4]) * inverse + middle;
-        }
-        for (entry, sum) in entries.iter_mut().zip(sums) {
-            *entry = (sum as i32).clamp(0, 63) as u8;
-        }
+        // Each step over all sixteen, so that it is one instruction or two.
+        let low: [f32; 16] = std::array::from_fn(|i| q[0] * SIGNS[0][i] + q[1] * SIGNS[1][i]);
+        let high: [f32; 16] = std::array::from_fn(|i| q[2] * SIGNS[2][i] + q[3] * SIGNS[3][i]);
+        let scaled: [f32; 16] = std::array::from_fn(|i| (low[i] + high[i]) * inverse + TOP / 2.0);
+        // From 0 to 63 (and what rounding adds), so the mask changes nothing; the kernels rely on it.
+        *entries = scaled.map(|x| (x + TO_INTEGER).to_bits() as u8 & 63);
     }
     let groups = (query.len() / 4) as f32;
     (step, -reach * groups)
 }
 
-/// The body of `hadamard`.
+/// The sign of dimension `d` of four in entry `i`.
+const fn signs() -> [[f32; 16]; 4] {
+    let mut signs = [[-1.0; 16]; 4];
+    let mut d = 0;
+    while d < 4 {
+        let mut i = 0;
+        while i < 16 {
+            if i >> d & 1 == 1 {
+                signs[d][i] = 1.0;
+            }
+            i += 1;
+        }
+        d += 1;
+    }
+    signs
+}
+
+/// One level of a Hadamard transform within sixteen: partners are `HALF` apart.
+#[inline(always)]
+fn level<const HALF: usize>(x: &[f32; 16]) -> [f32; 16] {
+    let partner: [f32; 16] = std::array::from_fn(|i| x[i ^ HALF]);
+    std::array::from_fn(|i| partner[i] + if i & HALF == 0 { x[i] } else { -x[i] })
+}
+
+/// The body of `hadamard`. The first four levels stay within sixteen neighbours, in registers.
 #[inline(always)]
 pub(crate) fn transform(x: &mut [f32]) {
-    let mut half = 1;
+    let (sixteens, rest) = x.as_chunks_mut::<16>();
+    let mut half = if rest.is_empty() { 16 } else { 1 };
+    for x in sixteens {
+        *x = level::<8>(&level::<4>(&level::<2>(&level::<1>(x))));
+    }
     while half < x.len() {
         for pair in x.chunks_exact_mut(2 * half) {
             let (a, b) = pair.split_at_mut(half);

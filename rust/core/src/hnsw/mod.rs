@@ -73,7 +73,7 @@ impl Params {
 }
 
 /// The finaliser of Steele, Lea and Flood's SplittableRandom (OOPSLA 2014).
-fn splitmix64(x: u64) -> u64 {
+pub(crate) fn splitmix64(x: u64) -> u64 {
     let mut z = x.wrapping_add(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -220,7 +220,7 @@ impl Graph {
     }
 
     /// The fixed-stride link row, padding included.
-    fn link_row(&self, row: u32, level: u8) -> &[u32] {
+    pub(crate) fn link_row(&self, row: u32, level: u8) -> &[u32] {
         let m = self.params.m;
         if level == 0 {
             &self.base[row as usize * 2 * m..][..2 * m]

@@ -115,7 +115,7 @@ impl Graph {
     }
 
     /// Walks greedily from the entry row down to the layer above `level`; returns the nearest row.
-    pub(super) fn descend(
+    pub(crate) fn descend(
         &self,
         store: &VectorStore,
         query: &Query,

@@ -14,7 +14,7 @@ mod quantise;
 pub use buf::Buf;
 pub use quantise::quantise;
 
-use perso_kernels::{Kernels, Matrix, Rows};
+use perso_kernels::{prefetch, Kernels, Matrix, Rows};
 
 use crate::error::{Error, Result};
 use crate::metric::{Dtype, Metric};
@@ -208,6 +208,16 @@ impl VectorStore {
     /// Bytes that a scan reads per row.
     pub fn row_bytes(&self) -> usize {
         self.dim * self.dtype().size() + if self.dtype() == Dtype::I8 { 8 } else { 4 }
+    }
+
+    /// Asks for a row that will be scored soon.
+    pub fn prefetch(&self, row: u32) {
+        let range = row as usize * self.dim..(row as usize + 1) * self.dim;
+        match &self.data {
+            Data::F32(x) => prefetch(x.get(range).unwrap_or_default()),
+            Data::F16(x) => prefetch(x.get(range).unwrap_or_default()),
+            Data::I8 { codes, .. } => prefetch(codes.get(range).unwrap_or_default()),
+        }
     }
 
     /// Heap bytes held.

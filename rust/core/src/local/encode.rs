@@ -1,0 +1,175 @@
+//! Making the codes of rows: see the parent for the arithmetic.
+
+use perso_kernels::fastscan::{bf16_to_f32, f32_to_bf16, BLOCK};
+use perso_kernels::Kernels;
+
+use super::{LocalCodes, FACTORS};
+use crate::hnsw::{Graph, NONE};
+use crate::metric::Metric;
+use crate::store::VectorStore;
+
+/// Rows a worker encodes before it asks for more.
+const CHUNK: usize = 64;
+
+/// The mean of all rows, summed in row order.
+pub(super) fn mean(store: &VectorStore) -> Vec<f32> {
+    let mut sum = vec![0.0f64; store.dim()];
+    let mut row = vec![0.0f32; store.dim()];
+    for i in 0..store.len() as u32 {
+        store.get(i, &mut row);
+        for (sum, value) in sum.iter_mut().zip(&row) {
+            *sum += f64::from(*value);
+        }
+    }
+    let rows = store.len().max(1) as f64;
+    sum.iter().map(|sum| (sum / rows) as f32).collect()
+}
+
+/// Memory of one worker.
+#[derive(Default)]
+struct Encoder {
+    /// The row, and its rotation.
+    own: Vec<f32>,
+    own_rotated: Vec<f32>,
+    /// A neighbour's difference from the row, its rotation, and the signs of that.
+    other: Vec<f32>,
+    rotated: Vec<f32>,
+    signs: Vec<f32>,
+}
+
+impl LocalCodes {
+    /// Encodes the changed rows anew and all rows of the graph that have no codes yet. Parallel when
+    /// called inside a rayon pool.
+    pub fn update(&mut self, store: &VectorStore, graph: &Graph, changed: &[u32]) {
+        let first = self.len();
+        let stride = self.stride();
+        let mut rows = std::mem::take(&mut self.rows);
+        let data = rows.make_mut();
+        data.resize(graph.len() * stride, 0);
+        let (old, new) = data.split_at_mut(first * stride);
+
+        let mut work: Vec<(u32, &mut [u16])> = Vec::with_capacity(changed.len());
+        let mut rest = old;
+        let mut at = 0;
+        for &row in changed.iter().filter(|row| (**row as usize) < first) {
+            // The changed rows come in order, so each lies behind those before.
+            let (_, tail) = rest.split_at_mut((row as usize - at) * stride);
+            let (codes, tail) = tail.split_at_mut(stride);
+            work.push((row, codes));
+            rest = tail;
+            at = row as usize + 1;
+        }
+        work.extend((first as u32..).zip(new.chunks_exact_mut(stride)));
+        self.encode_all(store, graph, &mut work);
+        self.rows = rows;
+    }
+
+    fn encode_all(&self, store: &VectorStore, graph: &Graph, work: &mut [(u32, &mut [u16])]) {
+        use rayon::prelude::*;
+        let some = |encoder: &mut Encoder, work: &mut [(u32, &mut [u16])]| {
+            for (row, codes) in work {
+                self.encode_row(store, graph, *row, codes, encoder);
+            }
+        };
+        if rayon::current_thread_index().is_none() {
+            some(&mut Encoder::default(), work);
+        } else {
+            work.par_chunks_mut(CHUNK)
+                .for_each_init(Encoder::default, some);
+        }
+    }
+
+    /// The codes of one row's links.
+    fn encode_row(
+        &self,
+        store: &VectorStore,
+        graph: &Graph,
+        row: u32,
+        codes: &mut [u16],
+        encoder: &mut Encoder,
+    ) {
+        codes.fill(0);
+        let kernels = Kernels::get();
+        let Encoder {
+            own,
+            own_rotated,
+            other,
+            rotated,
+            signs,
+        } = encoder;
+        self.point(store, row, own);
+        self.rotation.apply(kernels, own, own_rotated);
+        let l2 = store.metric() == Metric::L2;
+        let block_len = self.block_codes() + FACTORS;
+        for (links, block) in graph
+            .links(row, 0)
+            .chunks(BLOCK)
+            .zip(codes.chunks_exact_mut(block_len))
+        {
+            let (bits, factors) = block.split_at_mut(block_len - FACTORS);
+            let bits: &mut [u8] = bytemuck::cast_slice_mut(bits);
+            for (j, &link) in links.iter().enumerate() {
+                debug_assert_ne!(link, NONE);
+                self.point(store, link, other);
+                for (x, own) in other.iter_mut().zip(own.iter()) {
+                    *x -= own;
+                }
+                self.rotation.apply(kernels, other, rotated);
+                signs.clear();
+                signs.extend(rotated.iter().map(|x| if *x > 0.0 { 1.0 } else { -1.0 }));
+                set_bits(bits, j, rotated);
+
+                let square = kernels.dot_f32(other, other);
+                let reach = kernels.dot_f32(rotated, signs);
+                let double = if l2 { 2.0 } else { 1.0 };
+                // A copy of the row has no direction: it scores what the row scores.
+                let ratio = if reach > 0.0 { square / reach } else { 0.0 };
+                let gain = f32_to_bf16(double * ratio);
+                let own_part = bf16_to_f32(gain) * kernels.dot_f32(own_rotated, signs);
+                let known = if l2 {
+                    -square
+                } else {
+                    kernels.dot_f32(own, other)
+                };
+                factors[j] = gain;
+                factors[BLOCK + j] = f32_to_bf16(known - own_part);
+            }
+        }
+    }
+
+    /// A row in the space that codes are made in: of unit length under cosine, from the mean under L2.
+    fn point(&self, store: &VectorStore, row: u32, out: &mut Vec<f32>) {
+        out.resize(store.dim(), 0.0);
+        store.get(row, out);
+        match store.metric() {
+            Metric::Ip => {}
+            Metric::Cosine => {
+                let norm = store.norms()[row as usize];
+                let inverse = if norm > 0.0 { 1.0 / norm } else { 0.0 };
+                out.iter_mut().for_each(|x| *x *= inverse);
+            }
+            Metric::L2 => {
+                for (x, mean) in out.iter_mut().zip(&self.mean) {
+                    *x -= mean;
+                }
+            }
+        }
+    }
+}
+
+/// Writes the signs of code `j` into a block, four dimensions to half a byte.
+fn set_bits(block: &mut [u8], j: usize, rotated: &[f32]) {
+    let shift = if j < 16 { 0 } else { 4 };
+    for (group, four) in block
+        .as_chunks_mut::<16>()
+        .0
+        .iter_mut()
+        .zip(rotated.as_chunks::<4>().0)
+    {
+        let mut nibble = 0;
+        for (bit, x) in four.iter().enumerate() {
+            nibble |= u8::from(*x > 0.0) << bit;
+        }
+        group[j % 16] |= nibble << shift;
+    }
+}

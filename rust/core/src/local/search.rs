@@ -1,0 +1,275 @@
+//! Best-first search over neighbour-local codes.
+//!
+//! The pool holds estimates. The best entry not yet followed is scored from its stored vector (that
+//! score is the one answered with), and one pass over its block estimates all its neighbours; those
+//! above the pool's last go in. A row may be in the pool with the estimates of several of its
+//! neighbours; it is followed once.
+
+use perso_kernels::fastscan::{Line, Table, BLOCK};
+use perso_kernels::{prefetch, Kernels, Rows};
+
+use super::{LocalCodes, FACTORS};
+use crate::eligible::RowSet;
+use crate::hnsw::{self, Graph, NONE};
+use crate::metric::Metric;
+use crate::scored::{rank_order, ByRow, Scored};
+use crate::store::{Query, VectorStore};
+
+/// Memory of one search, kept between searches by each thread.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    /// One bit a row, set when it is followed; the words that were touched are cleared after.
+    followed: Vec<u64>,
+    touched: Vec<u32>,
+    pool: Vec<u64>,
+    table: Table,
+    point: Vec<f32>,
+    rotated: Vec<f32>,
+    late: Vec<u32>,
+    scores: Vec<f32>,
+    descent: hnsw::Scratch,
+}
+
+/// A pool entry as one number, smallest first: the estimate's order reversed, the row, and in the lowest
+/// bit whether it was followed.
+fn entry(estimate: f32, row: u32) -> u64 {
+    let bits = (estimate + 0.0).to_bits();
+    // Makes the order of bits that of numbers (negative numbers count down), then turns it around.
+    let ordered = if bits >> 31 == 1 {
+        !bits
+    } else {
+        bits | 1 << 31
+    };
+    u64::from(!ordered) << 32 | u64::from(row) << 1
+}
+
+fn row_of(entry: u64) -> u32 {
+    (entry as u32) >> 1
+}
+
+fn estimate_of(entry: u64) -> f32 {
+    let ordered = !((entry >> 32) as u32);
+    f32::from_bits(if ordered >> 31 == 1 {
+        ordered & !(1 << 31)
+    } else {
+        !ordered
+    })
+}
+
+impl Scratch {
+    fn begin(&mut self, rows: usize) {
+        let words = rows.div_ceil(64).max(self.followed.len());
+        self.followed.resize(words, 0);
+        for word in self.touched.drain(..) {
+            self.followed[word as usize] = 0;
+        }
+        self.pool.clear();
+    }
+
+    fn is_followed(&self, row: u32) -> bool {
+        self.followed[row as usize / 64] >> (row % 64) & 1 == 1
+    }
+
+    /// Marks a row; true when it was not marked yet.
+    fn follow(&mut self, row: u32) -> bool {
+        let word = &mut self.followed[row as usize / 64];
+        let bit = 1u64 << (row % 64);
+        if *word & bit != 0 {
+            return false;
+        }
+        if *word == 0 {
+            self.touched.push(row / 64);
+        }
+        *word |= bit;
+        true
+    }
+}
+
+impl LocalCodes {
+    /// The best `want` rows found by following `ef` of them, by coarse score. With `eligible`,
+    /// ineligible rows are walked through and not returned.
+    #[allow(clippy::too_many_arguments)] // A search has this many inputs; a struct would be used once.
+    pub fn search(
+        &self,
+        graph: &Graph,
+        store: &VectorStore,
+        query: &Query,
+        ef: usize,
+        want: usize,
+        eligible: Option<&RowSet>,
+        entries: &[u32],
+        scratch: &mut Scratch,
+    ) -> Vec<Scored> {
+        if self.is_empty() {
+            return Vec::new();
+        }
+        let kernels = Kernels::get();
+        let metric = store.metric();
+        scratch.begin(self.len());
+        self.prepare(kernels, metric, query, scratch);
+        let start = graph.descend(store, query, metric, 0, &mut scratch.descent);
+        scratch.pool.push(entry(f32::MAX, start));
+        for &row in entries {
+            scratch.pool.push(entry(f32::MAX, row));
+        }
+        scratch.pool.sort_unstable();
+        scratch.pool.dedup();
+
+        let keep = ef + extra(ef, want);
+        let mut found: Vec<Scored> = Vec::with_capacity(ef + 16);
+        let mut estimates = [0.0f32; BLOCK];
+        let mut cursor = 0;
+        let block_len = self.block_codes() + FACTORS;
+        while cursor < scratch.pool.len().min(ef) {
+            let current = scratch.pool[cursor];
+            if current & 1 == 1 {
+                cursor += 1;
+                continue;
+            }
+            scratch.pool[cursor] |= 1;
+            let row = row_of(current);
+            if !scratch.follow(row) {
+                continue;
+            }
+            // What is likely next arrives while this row is worked on.
+            if let Some(&next) = scratch.pool[cursor + 1..]
+                .iter()
+                .find(|next| **next & 1 == 0)
+            {
+                let next = row_of(next);
+                store.prefetch(next);
+                prefetch(self.row(next));
+                prefetch(graph.link_row(next, 0));
+            }
+            let mut score = [0.0];
+            store.coarse(metric, query, Rows::Ids(&[row]), &mut score);
+            let [score] = score;
+            if eligible.is_none_or(|set| set.contains(row)) {
+                found.push(Scored { score, row });
+            }
+            let slope = match metric {
+                Metric::L2 => 1.0,
+                Metric::Cosine => score,
+                Metric::Ip => {
+                    let norm = store.norms()[row as usize];
+                    if norm > 0.0 {
+                        score / (norm * norm)
+                    } else {
+                        0.0
+                    }
+                }
+            };
+            for (links, block) in graph
+                .link_row(row, 0)
+                .chunks(BLOCK)
+                .zip(self.row(row).chunks_exact(block_len))
+            {
+                let full = scratch.pool.len() >= keep;
+                let threshold = match scratch.pool.last() {
+                    Some(last) if full => estimate_of(*last),
+                    _ => f32::NEG_INFINITY,
+                };
+                let line = Line {
+                    base: score,
+                    slope,
+                    threshold,
+                };
+                let (codes, factors) = block.split_at(block_len - FACTORS);
+                let factors = factors
+                    .first_chunk()
+                    .expect("a block ends with its factors");
+                let mut mask = kernels.estimate(
+                    &scratch.table,
+                    bytemuck::cast_slice(codes),
+                    factors,
+                    line,
+                    &mut estimates,
+                );
+                while mask != 0 {
+                    let j = mask.trailing_zeros() as usize;
+                    mask &= mask - 1;
+                    let Some(&link) = links.get(j).filter(|link| **link != NONE) else {
+                        break;
+                    };
+                    if scratch.is_followed(link) {
+                        continue;
+                    }
+                    let new = entry(estimates[j], link);
+                    let at = scratch.pool.partition_point(|kept| *kept < new);
+                    if at >= keep || scratch.pool.get(at).is_some_and(|kept| kept | 1 == new | 1) {
+                        continue;
+                    }
+                    if scratch.pool.len() >= keep {
+                        scratch.pool.pop();
+                    }
+                    scratch.pool.insert(at, new);
+                    cursor = cursor.min(at);
+                }
+            }
+        }
+        self.score_the_rest(store, query, eligible, scratch, &mut found);
+        let order = |a: &Scored, b: &Scored| rank_order(&ByRow, *a, *b);
+        if want < found.len() {
+            found.select_nth_unstable_by(want, order);
+            found.truncate(want);
+        }
+        found.sort_unstable_by(order);
+        found
+    }
+
+    /// The query's table of lookups.
+    fn prepare(&self, kernels: &Kernels, metric: Metric, query: &Query, scratch: &mut Scratch) {
+        let point = &mut scratch.point;
+        point.clear();
+        match metric {
+            Metric::Ip => point.extend_from_slice(query.vector()),
+            Metric::Cosine => {
+                let norm = query.norm();
+                let inverse = if norm > 0.0 { 1.0 / norm } else { 0.0 };
+                point.extend(query.vector().iter().map(|x| x * inverse));
+            }
+            Metric::L2 => point.extend(query.vector().iter().zip(&self.mean).map(|(x, m)| x - m)),
+        }
+        self.rotation.apply(kernels, point, &mut scratch.rotated);
+        kernels.fill_table(&scratch.rotated, &mut scratch.table);
+    }
+
+    /// Rows that were estimated well and not followed are scored as well: that costs a fifth of
+    /// following them.
+    fn score_the_rest(
+        &self,
+        store: &VectorStore,
+        query: &Query,
+        eligible: Option<&RowSet>,
+        scratch: &mut Scratch,
+        found: &mut Vec<Scored>,
+    ) {
+        let mut late = std::mem::take(&mut scratch.late);
+        late.clear();
+        for i in 0..scratch.pool.len() {
+            let row = row_of(scratch.pool[i]);
+            if scratch.pool[i] & 1 == 0
+                && eligible.is_none_or(|set| set.contains(row))
+                && scratch.follow(row)
+            {
+                late.push(row);
+            }
+        }
+        scratch.scores.clear();
+        scratch.scores.resize(late.len(), 0.0);
+        store.coarse(store.metric(), query, Rows::Ids(&late), &mut scratch.scores);
+        found.extend(
+            late.iter()
+                .zip(&scratch.scores)
+                .map(|(&row, &score)| Scored { score, row }),
+        );
+        scratch.late = late;
+    }
+}
+
+/// How many entries the pool holds beyond those that are followed.
+fn extra(ef: usize, want: usize) -> usize {
+    let _ = ef;
+    want.saturating_sub(ef)
+        .max(std::env::var("EXTRA").map_or(0, |s| s.parse().unwrap()))
+}
