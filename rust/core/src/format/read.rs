@@ -11,7 +11,7 @@ use bytemuck::Pod;
 
 use super::{Kind, Mapping, ENTRY, HEADER, MAGIC, MAX_SECTIONS, NAME, OLDEST, VERSION};
 use crate::error::{Error, Result};
-use crate::store::Buf;
+use crate::store::{Buf, Huge};
 
 /// An open file whose header and table were found good.
 #[derive(Debug)]
@@ -114,10 +114,10 @@ impl Reader {
                 Buf::Mapped(Arc::clone(map), range)
             }
             None => {
-                let mut values = vec![T::zeroed(); range.len() / width];
+                let mut values = Huge::<T>::zeroed(range.len() / width);
                 self.file.seek(SeekFrom::Start(range.start as u64))?;
                 self.file
-                    .read_exact(bytemuck::cast_slice_mut(&mut values))?;
+                    .read_exact(bytemuck::cast_slice_mut(&mut *values))?;
                 Buf::Owned(values)
             }
         };
@@ -131,10 +131,7 @@ impl Reader {
 
     /// A section as an owned vector.
     pub fn owned<T: Pod>(&mut self, name: &str) -> Result<Vec<T>> {
-        Ok(match self.section(name)? {
-            Buf::Owned(values) => values,
-            mapped => mapped.to_vec(),
-        })
+        Ok(self.section(name)?.to_vec())
     }
 }
 

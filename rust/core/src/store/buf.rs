@@ -8,13 +8,14 @@ use std::sync::Arc;
 
 use bytemuck::Pod;
 
+use super::huge::Huge;
 use crate::format::Mapping;
 
 /// Plain numbers, owned or mapped.
 #[derive(Debug)]
 pub enum Buf<T: Pod> {
     /// In memory of this process.
-    Owned(Vec<T>),
+    Owned(Huge<T>),
     /// In a file's pages: the byte range was checked for bounds and alignment when it was made.
     Mapped(Arc<Mapping>, std::ops::Range<usize>),
 }
@@ -30,13 +31,13 @@ impl<T: Pod> Clone for Buf<T> {
 
 impl<T: Pod> Default for Buf<T> {
     fn default() -> Self {
-        Buf::Owned(Vec::new())
+        Buf::Owned(Huge::default())
     }
 }
 
 impl<T: Pod> From<Vec<T>> for Buf<T> {
     fn from(values: Vec<T>) -> Self {
-        Buf::Owned(values)
+        Buf::Owned(values.into())
     }
 }
 
@@ -54,9 +55,11 @@ impl<T: Pod> Deref for Buf<T> {
 
 impl<T: Pod> Buf<T> {
     /// The owned vector; a mapped run is copied first.
-    pub fn make_mut(&mut self) -> &mut Vec<T> {
+    pub fn make_mut(&mut self) -> &mut Huge<T> {
         if let Buf::Mapped(..) = self {
-            *self = Buf::Owned(self.to_vec());
+            let mut values = Huge::default();
+            values.extend_from_slice(self);
+            *self = Buf::Owned(values);
         }
         match self {
             Buf::Owned(values) => values,
@@ -67,7 +70,7 @@ impl<T: Pod> Buf<T> {
     /// Bytes of heap memory held; a mapped run holds none.
     pub fn heap_bytes(&self) -> usize {
         match self {
-            Buf::Owned(values) => values.capacity() * std::mem::size_of::<T>(),
+            Buf::Owned(values) => values.bytes(),
             Buf::Mapped(..) => 0,
         }
     }

@@ -9,9 +9,11 @@
 //! against the stored vector. For `f32` and `f16` they are the same number.
 
 mod buf;
+mod huge;
 mod quantise;
 
 pub use buf::Buf;
+pub use huge::Huge;
 pub use quantise::quantise;
 
 use perso_kernels::{prefetch, Kernels, Matrix, Rows};

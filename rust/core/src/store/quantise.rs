@@ -32,7 +32,9 @@ fn largest(x: &[f32]) -> f32 {
             *lane = if x.abs() > *lane { x.abs() } else { *lane };
         }
     }
-    rest.iter().chain(&lanes).fold(0.0f32, |m, v| m.max(v.abs()))
+    rest.iter()
+        .chain(&lanes)
+        .fold(0.0f32, |m, v| m.max(v.abs()))
 }
 
 #[cfg(test)]
