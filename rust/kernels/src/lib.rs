@@ -57,5 +57,5 @@ mod x86_64;
 pub use api::{MAX_DIM_DOT_I8, MAX_DIM_FASTSCAN, MAX_DIM_L2_I8};
 pub use dispatch::Kernels;
 pub use isa::{Isa, IsaError, ISA_VARIABLE};
-pub use matrix::{prefetch, Matrix, Rows};
+pub use matrix::{prefetch, prefetch_far, Matrix, Rows};
 pub use panel::{Coded, Limit, Panel, PanelQueries, PANEL_ROWS};

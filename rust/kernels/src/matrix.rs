@@ -147,6 +147,28 @@ pub fn prefetch<T>(items: &[T]) {
     }
 }
 
+/// The same, into the second cache only: for more lines than the first one's miss buffers take (10 to 16).
+#[inline]
+pub fn prefetch_far<T>(items: &[T]) {
+    let first = items.as_ptr().cast::<u8>();
+    for offset in (0..std::mem::size_of_val(items)).step_by(64) {
+        let address = first.wrapping_add(offset);
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: SSE is part of x86-64, and a prefetch does not access memory.
+        unsafe {
+            use core::arch::x86_64::{_mm_prefetch, _MM_HINT_T1};
+            _mm_prefetch::<_MM_HINT_T1>(address.cast());
+        }
+        #[cfg(target_arch = "aarch64")]
+        // SAFETY: PRFM does not access memory, and changes neither flags nor stack.
+        unsafe {
+            core::arch::asm!("prfm pldl2keep, [{}]", in(reg) address, options(nostack, preserves_flags, readonly));
+        }
+        #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+        let _ = address;
+    }
+}
+
 /// A hint only: it reads nothing and cannot fault, whatever the address.
 #[inline(always)]
 fn prefetch_line(address: *const u8) {

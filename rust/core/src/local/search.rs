@@ -6,7 +6,7 @@
 //! neighbours; it is followed once.
 
 use perso_kernels::fastscan::{Line, Table, BLOCK};
-use perso_kernels::{prefetch, Kernels, Rows};
+use perso_kernels::{prefetch, prefetch_far, Kernels, Rows};
 
 use super::{LocalCodes, FACTORS};
 use crate::eligible::RowSet;
@@ -14,6 +14,12 @@ use crate::hnsw::{self, Graph, NONE};
 use crate::metric::Metric;
 use crate::scored::{rank_order, ByRow, Scored};
 use crate::store::{Query, VectorStore};
+
+/// How many of the rows that are likely next to ask for.
+const AHEAD: usize = 2;
+
+/// `u16` of a row's codes to ask into the first cache: four lines. The rest goes to the second only.
+const NEAR: usize = 4 * 32;
 
 /// Memory of one search, kept between searches by each thread.
 #[derive(Debug, Default)]
@@ -119,6 +125,7 @@ impl LocalCodes {
         let mut found: Vec<Scored> = Vec::with_capacity(ef + 16);
         let mut estimates = [0.0f32; BLOCK];
         let mut cursor = 0;
+        let mut asked = [NONE; 2 * AHEAD];
         let block_len = self.block_codes() + FACTORS;
         while cursor < scratch.pool.len().min(ef) {
             let current = scratch.pool[cursor];
@@ -131,15 +138,20 @@ impl LocalCodes {
             if !scratch.follow(row) {
                 continue;
             }
-            // What is likely next arrives while this row is worked on.
-            if let Some(&next) = scratch.pool[cursor + 1..]
+            if !asked.contains(&row) {
+                self.ask_for(graph, store, row);
+            }
+            // What is likely followed next, and after that, arrives while this row is worked on.
+            let likely = scratch.pool[cursor + 1..]
                 .iter()
-                .find(|next| **next & 1 == 0)
-            {
-                let next = row_of(next);
-                store.prefetch(next);
-                prefetch(self.row(next));
-                prefetch(graph.link_row(next, 0));
+                .filter(|next| **next & 1 == 0)
+                .map(|next| row_of(*next));
+            for row in likely.take(AHEAD) {
+                if !asked.contains(&row) {
+                    self.ask_for(graph, store, row);
+                    asked.rotate_right(1);
+                    asked[0] = row;
+                }
             }
             let mut score = [0.0];
             store.coarse(metric, query, Rows::Ids(&[row]), &mut score);
@@ -217,6 +229,17 @@ impl LocalCodes {
         found
     }
 
+    /// Asks for what following a row reads, in the order it is read.
+    #[inline]
+    fn ask_for(&self, graph: &Graph, store: &VectorStore, row: u32) {
+        store.prefetch(row);
+        prefetch(graph.link_row(row, 0));
+        let codes = self.row(row);
+        let (near, far) = codes.split_at(codes.len().min(NEAR));
+        prefetch(near);
+        prefetch_far(far);
+    }
+
     /// The query's table of lookups.
     fn prepare(&self, kernels: &Kernels, metric: Metric, query: &Query, scratch: &mut Scratch) {
         let point = &mut scratch.point;
@@ -267,9 +290,8 @@ impl LocalCodes {
     }
 }
 
-/// How many entries the pool holds beyond those that are followed.
+/// How many entries the pool holds beyond those that are followed: as many as are wanted on top.
 fn extra(ef: usize, want: usize) -> usize {
-    let _ = ef;
     want.saturating_sub(ef)
         .max(std::env::var("EXTRA").map_or(0, |s| s.parse().unwrap()))
 }
