@@ -78,6 +78,11 @@ impl LocalCodes {
         }
     }
 
+    /// Bytes of the codes of one row's links.
+    pub fn row_bytes(dim: usize, links: usize) -> usize {
+        links.div_ceil(BLOCK) * (code_dim(dim) * BLOCK / 8 + 2 * FACTORS)
+    }
+
     /// `u16` that hold a block's codes.
     fn block_codes(&self) -> usize {
         self.rotation.code_dim() * BLOCK / 8 / 2

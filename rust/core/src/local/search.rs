@@ -121,7 +121,8 @@ impl LocalCodes {
         scratch.pool.sort_unstable();
         scratch.pool.dedup();
 
-        let keep = ef + extra(ef, want);
+        // As many as are wanted, also where fewer are followed.
+        let keep = ef.max(want);
         let mut found: Vec<Scored> = Vec::with_capacity(ef + 16);
         let mut estimates = [0.0f32; BLOCK];
         let mut cursor = 0;
@@ -288,10 +289,4 @@ impl LocalCodes {
         );
         scratch.late = late;
     }
-}
-
-/// How many entries the pool holds beyond those that are followed: as many as are wanted on top.
-fn extra(ef: usize, want: usize) -> usize {
-    want.saturating_sub(ef)
-        .max(std::env::var("EXTRA").map_or(0, |s| s.parse().unwrap()))
 }

@@ -286,12 +286,12 @@ impl VectorStore {
         let rows = vectors.len() / dim;
         let kernels = self.kernels;
         let norms = self.norms.make_mut();
-        make_room(norms, rows);
+        norms.reserve(rows);
         let mut stored = vec![0.0f32; dim];
         match &mut self.data {
             Data::F32(data) => {
                 let data = data.make_mut();
-                make_room(data, vectors.len());
+                data.reserve(vectors.len());
                 data.extend_from_slice(vectors);
                 norms.extend(
                     vectors
@@ -301,7 +301,7 @@ impl VectorStore {
             }
             Data::F16(data) => {
                 let data = data.make_mut();
-                make_room(data, vectors.len());
+                data.reserve(vectors.len());
                 for x in vectors.chunks_exact(dim) {
                     let start = data.len();
                     data.resize(start + dim, 0);
@@ -313,8 +313,8 @@ impl VectorStore {
             Data::I8 { codes, scales } => {
                 let codes = codes.make_mut();
                 let scales = scales.make_mut();
-                make_room(codes, vectors.len());
-                make_room(scales, rows);
+                codes.reserve(vectors.len());
+                scales.reserve(rows);
                 for x in vectors.chunks_exact(dim) {
                     let start = codes.len();
                     codes.resize(start + dim, 0);
@@ -544,13 +544,6 @@ impl ErrorBound {
     pub fn at(self, norm: f32) -> f32 {
         let [a, b, c] = self.0;
         a + norm * (b + norm * c)
-    }
-}
-
-/// Room for a batch without the slack that doubling leaves, a third of a large store; single rows double.
-fn make_room<T>(values: &mut Vec<T>, more: usize) {
-    if more >= values.len() / 8 {
-        values.reserve_exact(more);
     }
 }
 

@@ -4,8 +4,13 @@ use super::{Layout, Spec, Vectors};
 use crate::error::{Error, Result};
 use crate::format::{Reader, Writer};
 use crate::hnsw::Graph;
+use crate::local::LocalCodes;
 use crate::metric::Dtype;
 use crate::store::{Data, VectorStore};
+
+/// Neighbour codes, and what they are relative to.
+const LOCAL: &str = "local";
+const LOCAL_MEAN: &str = "local_mean";
 
 /// The finer copy's sections are named like those of the vectors, after this.
 const FINER: &str = "fine_";
@@ -23,6 +28,11 @@ impl Vectors {
             writer.add(format!("{prefix}levels"), levels);
             writer.add(format!("{prefix}upper"), upper);
             writer.add_owned(format!("{prefix}entry"), &[entry]);
+            if let Some(local) = &self.local {
+                let (codes, mean) = local.parts();
+                writer.add(format!("{prefix}{LOCAL}"), codes);
+                writer.add(format!("{prefix}{LOCAL_MEAN}"), mean);
+            }
         }
     }
 
@@ -43,10 +53,15 @@ impl Vectors {
             )));
         }
         let graph = read_graph(&spec, store.len(), prefix, reader)?;
+        let local = match &graph {
+            Some(graph) => read_local(&spec, &store, graph, prefix, reader)?,
+            None => None,
+        };
         let mut vectors = Vectors {
             store,
             finer,
             graph,
+            local,
             order: None,
             tuned: None,
             spec,
@@ -80,6 +95,28 @@ fn read_store(spec: &Spec, dtype: Dtype, prefix: &str, reader: &mut Reader) -> R
     };
     let norms = reader.section(&name("norms"))?;
     VectorStore::from_parts(spec.dim, spec.metric, data, norms)
+}
+
+fn read_local(
+    spec: &Spec,
+    store: &VectorStore,
+    graph: &Graph,
+    prefix: &str,
+    reader: &mut Reader,
+) -> Result<Option<LocalCodes>> {
+    let name = |part: &str| format!("{prefix}{part}");
+    match (spec.layout, reader.has(&name(LOCAL))) {
+        (Layout::Local | Layout::Auto, true) => {
+            let codes = reader.section(&name(LOCAL))?;
+            let mean = reader.owned(&name(LOCAL_MEAN))?;
+            LocalCodes::from_parts(store, graph, codes, mean).map(Some)
+        }
+        (Layout::Auto | Layout::Compact, false) => Ok(None),
+        (layout, _) => Err(Error::format(format!(
+            "neighbour codes and layout {:?} do not go together",
+            layout.as_str()
+        ))),
+    }
 }
 
 fn read_graph(

@@ -22,6 +22,7 @@ pub use tune::{Breadth, Recall, Trial, Tuning, SAMPLE};
 
 use crate::error::Result;
 use crate::hnsw::{Graph, Hook};
+use crate::local::LocalCodes;
 use crate::metric::Metric;
 use crate::mips::NormOrder;
 use crate::store::VectorStore;
@@ -37,6 +38,8 @@ pub struct Vectors {
     /// The same vectors, finer: what is reported is scored from here. The graph and the walk never are.
     finer: Option<VectorStore>,
     graph: Option<Graph>,
+    /// Codes of the graph's links, in the local layout.
+    local: Option<LocalCodes>,
     /// Under inner product: the rows by norm, with short copies of the longest.
     order: Option<NormOrder>,
     /// The breadth of a walk that names none, in place of the default.
@@ -86,6 +89,7 @@ impl Vectors {
             store: store(spec.dtype)?,
             finer: spec.rescore.map(|r| store(r.dtype())).transpose()?,
             graph: None,
+            local: None,
             order: None,
             tuned: None,
             spec,
@@ -134,9 +138,10 @@ impl Vectors {
 
     /// What lies beside the vectors now: never [`Layout::Auto`].
     pub fn layout(&self) -> Layout {
-        match &self.graph {
-            None => Layout::Exact,
-            Some(_) => Layout::Compact,
+        match (&self.graph, &self.local) {
+            (None, _) => Layout::Exact,
+            (Some(_), None) => Layout::Compact,
+            (Some(_), Some(_)) => Layout::Local,
         }
     }
 
@@ -146,7 +151,7 @@ impl Vectors {
             vectors: self.store.heap_bytes(),
             rescore: self.finer.as_ref().map_or(0, VectorStore::heap_bytes),
             graph: self.graph.as_ref().map_or(0, Graph::heap_bytes),
-            local: 0,
+            local: self.local.as_ref().map_or(0, LocalCodes::heap_bytes),
             norm_order: self.order.as_ref().map_or(0, NormOrder::heap_bytes),
         }
     }
@@ -211,9 +216,31 @@ impl Vectors {
         if linked.is_err() && !had_graph {
             self.graph = None;
         }
-        linked?;
+        let changed = linked?;
+        if self.local.is_none() && !had_graph && self.wants_local() {
+            let links = 2 * self.spec.m;
+            self.local = Some(LocalCodes::new(&self.store, links, self.spec.seed));
+        }
+        if let (Some(local), Some(graph)) = (&mut self.local, &self.graph) {
+            local.update(&self.store, graph, &changed);
+        }
         self.order_by_norm();
         Ok(())
+    }
+
+    /// Whether a space that gets a graph gets neighbour codes as well. Where the layout is left open, it does
+    /// if they weigh little more than the vectors: who chose int8 alone chose to be small.
+    fn wants_local(&self) -> bool {
+        let vectors =
+            self.store.row_bytes() + self.finer.as_ref().map_or(0, VectorStore::row_bytes);
+        match self.spec.layout {
+            Layout::Auto => {
+                let codes = LocalCodes::row_bytes(self.spec.dim, 2 * self.spec.m);
+                self.spec.metric != Metric::Ip && 2 * codes <= 3 * vectors
+            }
+            Layout::Local => true,
+            Layout::Exact | Layout::Compact => false,
+        }
     }
 
     /// Whether a space of this size has a graph.
@@ -240,6 +267,7 @@ impl Vectors {
             store: self.store.keep(rows),
             finer: self.finer.as_ref().map(|finer| finer.keep(rows)),
             graph: None,
+            local: None,
             order: None,
             tuned: self.tuned,
             spec: self.spec.clone(),

@@ -7,7 +7,8 @@ use super::{Breadth, Layout, Vectors};
 use crate::eligible::RowSet;
 use crate::error::{Error, Result};
 use crate::exact;
-use crate::hnsw::{Graph, Scratch};
+use crate::hnsw::{self, Graph};
+use crate::local;
 use crate::metric::Metric;
 use crate::mips::Outcome;
 use crate::scored::{Scored, TieBreak};
@@ -53,7 +54,8 @@ const LOCAL_EF: usize = 100;
 const LOCAL_IP_EF: usize = 200;
 
 thread_local! {
-    static SCRATCH: RefCell<Scratch> = RefCell::default();
+    static SCRATCH: RefCell<hnsw::Scratch> = RefCell::default();
+    static LOCAL_SCRATCH: RefCell<local::Scratch> = RefCell::default();
 }
 
 /// Which way the answers were found.
@@ -225,10 +227,16 @@ impl Vectors {
     ) -> Vec<u32> {
         let ef = self.breadth(ask.ef, ask.k, rows);
         let want = ask.k.saturating_add(RESCORE.max(ask.k / 8));
-        SCRATCH.with_borrow_mut(|scratch| {
-            let found = graph.search(&self.store, query, ef, want, ask.eligible, entries, scratch);
-            found.into_iter().map(|entry| entry.row).collect()
-        })
+        let (store, eligible) = (&self.store, ask.eligible);
+        let found = match &self.local {
+            Some(local) => LOCAL_SCRATCH.with_borrow_mut(|scratch| {
+                local.search(graph, store, query, ef, want, eligible, entries, scratch)
+            }),
+            None => SCRATCH.with_borrow_mut(|scratch| {
+                graph.search(store, query, ef, want, eligible, entries, scratch)
+            }),
+        };
+        found.into_iter().map(|entry| entry.row).collect()
     }
 
     /// Under inner product a walk is broader and misses more where norms are alike (recall@10 of 0.69 on
