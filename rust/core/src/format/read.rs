@@ -117,7 +117,7 @@ impl Reader {
                 let mut values = Huge::<T>::zeroed(range.len() / width);
                 self.file.seek(SeekFrom::Start(range.start as u64))?;
                 self.file
-                    .read_exact(bytemuck::cast_slice_mut(&mut *values))?;
+                    .read_exact(bytemuck::cast_slice_mut(&mut values))?;
                 Buf::Owned(values)
             }
         };
