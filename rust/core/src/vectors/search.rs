@@ -50,7 +50,8 @@ pub fn default_ef(layout: Layout, metric: Metric) -> usize {
 
 const COMPACT_EF: usize = 100;
 const COMPACT_IP_EF: usize = 200;
-const LOCAL_EF: usize = 100;
+// 0.963 recall@10 on the same embeddings (0.957 at 100).
+const LOCAL_EF: usize = 120;
 const LOCAL_IP_EF: usize = 200;
 
 thread_local! {
