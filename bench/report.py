@@ -118,6 +118,18 @@ TABLES: list[tuple[str, str, dict[str, Cell]]] = [
 ]
 TABLES += [
     (
+        "kernels: exact scan of an index, one query, k=10",
+        "kernels: exact scan of an index, one query, k=10, beside a plain read of as many bytes",
+        {
+            "items": _get("shape"),
+            "answer": _get("answer"),
+            "µs": _get("p50_us"),
+            "GB/s": _get("gb_per_s"),
+            "plain read GB/s": _get("memory_gb_per_s"),
+            "fraction of read bandwidth": _get("fraction_of_read_bandwidth"),
+        },
+    ),
+    (
         "search: build",
         "search: build, all cores",
         {

@@ -11,6 +11,16 @@
 //! codes are made. To this comes the rounding of an f32 sum in 32 lanes, as in `exact`. For cosine all
 //! is divided by the norms; for squared distances `-|q - x|² = 2 q·x - |q|² - |x|²`.
 //!
+//! Measured on one core with AVX-512 VNNI, k = 10, beside faiss 1.15 IndexFlatIP in one run, both with one
+//! thread, faiss with BLAS from 20 queries on (by itself it takes BLAS only for larger batches and is some
+//! 10 times slower at 256): 100,000 x 384 f32 items, no index built: 2.0 times faiss at 64 queries, 2.7 at
+//! 256, 3.4 at 1000; an i8 store 4.0, 3.8, 3.9. 100,000 x 128: 2.0, 2.7, 3.4 and 4.3, 3.7, 3.9. With AVX2
+//! on both sides 1.2, 1.3, 1.4 (f32) and 1.8, 1.5, 1.5 (i8).
+//!
+//! Considered and left: blocks of f32 products in the canonical order, whose reductions cost half as much
+//! as the products at 128 dimensions, so BLAS would stay ahead; keeping a lower bound's k-th best as
+//! `exact` does, which widens the window by as much as scoring the survivors at once narrows it.
+//!
 //! Rows whose norms are so large or small that float32 could not keep its relative precision make the
 //! whole search go query by query instead; so do infinities and NaN, which that path reports.
 

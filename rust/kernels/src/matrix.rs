@@ -31,9 +31,12 @@ impl<T> Copy for Matrix<'_, T> {}
 /// Most cache lines of one row to ask for.
 const PREFETCH_LINES: usize = 4;
 const LINE_BYTES: usize = 64;
-/// How far ahead a loop over rows in order asks for its data: the hardware follows such a loop by itself,
-/// but stops at the end of each page of 4 KiB.
-const STREAM_BYTES: usize = 2048;
+/// How far ahead a loop over rows in order asks for its data. Fraction of the read bandwidth of the same
+/// core and memory in the same run (AVX-512, pages of 4 KiB, 256 MB of i8 and 512 MB of f16 at 256
+/// dimensions, the whole exact scan): without .75 and .78; 512 bytes .85 and .90; 1024 .86 and .96; 2048
+/// .84 and .79; 4096 .73 and .63. Further ahead more requests fall into a page whose address is not known
+/// yet, and wait for it.
+const STREAM_BYTES: usize = 1024;
 /// How much data to keep under way when rows are gathered.
 const PREFETCH_BYTES: usize = 1024;
 /// Rows are worked on by four, so asking for the next four is the least that is ahead.
