@@ -15,7 +15,7 @@
 //! side by side, as `vpdpbusd` wants them, and the sums start at `-128 sum q`. Elsewhere two codes lie
 //! side by side as i16, for `vpmaddwd`: exact for all codes, and with AVX2 one multiplication where
 //! products of bytes take three instructions. Both are words of 32 bits, `SUB` rows after one another.
-
+//!
 //! Time of a row and query with 384 codes in cache: 1.1 ns with VNNI (350 products a ns), 5.0 with AVX2,
 //! where the kernels on one query take 7 and more; making a panel costs 10 and 20 ns a row, rounding a row
 //! of floats to codes 77 and 143.
