@@ -44,6 +44,15 @@ def main():
             index.save(file)
             take(f"index {dtype}", hits.ids, hits.scores, file.read_bytes())
 
+        for dim, metric, dtype in ((100, "cosine", "i8"), (385, "l2", "f32"), (64, "ip", "f16")):
+            y = rng.standard_normal((1100, dim)).astype(np.float32)
+            index = pc.Index(dim, metric, dtype, M=16, ef_construction=40, layout="local")
+            index.add(y, num_threads=1)
+            hits = index.search(y[:20], ef=60)
+            file = Path(folder, metric)
+            index.save(file)
+            take(f"local {metric}", hits.ids, hits.scores, file.read_bytes())
+
     catalog = pc.Catalog({"a": pc.Space(128, "cosine", "i8"), "b": pc.Space(128, "ip", "f16")})
     catalog.upsert(
         np.arange(500),

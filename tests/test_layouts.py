@@ -42,7 +42,7 @@ def test_a_named_layout_is_honoured(rng, metric):
         ("auto", N, "exact"),  # 4,000 x 24 is less than a walk is worth
         ("compact", 1023, "exact"),
         ("compact", 1024, "compact"),
-        ("local", N, "compact"),
+        ("local", N, "local"),
     ]:
         index = pc.Index(DIM, metric, "i8", 8, 60, layout=layout)
         index.add(x[:rows])

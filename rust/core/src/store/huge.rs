@@ -102,13 +102,10 @@ impl<T: Pod> Huge<T> {
         }
     }
 
-    /// Bytes of memory held.
+    /// Bytes in use. Room to grow is not counted: beyond what is in use no page was touched, and less than
+    /// [`MAPPED_BYTES`] is not in pages.
     pub fn bytes(&self) -> usize {
-        match &self.memory {
-            Memory::Heap(values) => values.capacity() * size_of::<T>(),
-            // Beyond what is in use no page was touched.
-            Memory::Pages(_, len) => len * size_of::<T>(),
-        }
+        self.len() * size_of::<T>()
     }
 
     fn move_to_pages(&mut self, capacity: usize) {
@@ -176,11 +173,18 @@ impl<T: Pod> Huge<T> {
         }
     }
 
-    /// Drops the numbers from `len` on.
+    /// Drops the numbers from `len` on. Where that is half of them or more, their memory goes back.
     pub fn truncate(&mut self, len: usize) {
+        let before = self.len();
+        if len >= before {
+            return;
+        }
         match &mut self.memory {
             Memory::Heap(values) => values.truncate(len),
-            Memory::Pages(_, used) => *used = len.min(*used),
+            Memory::Pages(_, used) => *used = len,
+        }
+        if len <= before / 2 {
+            *self = self.clone();
         }
     }
 }
