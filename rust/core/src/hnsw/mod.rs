@@ -129,7 +129,7 @@ impl Graph {
         self.base.heap_bytes()
             + self.levels.heap_bytes()
             + self.upper.heap_bytes()
-            + self.upper_start.capacity() * 4
+            + self.upper_start.len() * 4
     }
 
     /// Links in the bottom layer, and the number of layers.

@@ -140,7 +140,11 @@ impl LocalCodes {
         scratch.pool.sort_unstable();
 
         // As many as are wanted, also where fewer are followed.
-        let keep = ef.max(want);
+        let keep = if once {
+            ef.max(want + want / 2)
+        } else {
+            ef.max(want)
+        };
         let mut found: Vec<Scored> = Vec::with_capacity(ef + 16);
         let mut estimates = [0.0f32; BLOCK];
         let mut fresh = [0u64; BLOCK];

@@ -263,7 +263,12 @@ impl Vectors {
             ef: default_ef(self.layout(), self.spec.metric),
             k: 0,
         };
-        self.tuned.unwrap_or(untuned).at(k).max(k)
+        // Rows that are not followed are known by estimates only, so for many answers more are followed.
+        let more = match (self.tuned, self.layout()) {
+            (None, Layout::Local) => k / 2,
+            _ => 0,
+        };
+        self.tuned.unwrap_or(untuned).at(k).max(k) + more
     }
 
     /// The greatest default breadth with which a search among so many eligible rows would still walk.

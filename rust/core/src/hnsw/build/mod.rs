@@ -155,6 +155,7 @@ impl Graph {
             .truncate(journal.rows * 2 * self.params.m);
         self.levels.make_mut().truncate(journal.rows);
         self.upper_start.truncate(journal.rows);
+        self.upper_start.shrink_to(2 * journal.rows);
         self.upper.make_mut().truncate(journal.upper);
         for ((row, level), links) in journal.changed {
             self.set_links(row, level, &links);
