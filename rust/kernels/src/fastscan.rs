@@ -34,6 +34,7 @@ pub(crate) const GROUPS_A_SUM: usize = 1024;
 pub struct Table {
     /// 16 entries a group of four dimensions; none above 63, which the kernels rely on.
     entries: Vec<u8>,
+    /// `fma(S, scale, shift)` is the inner product of the query and signs whose entries sum to `S`.
     scale: f32,
     shift: f32,
 }
@@ -46,11 +47,6 @@ impl Table {
 
     pub(crate) fn entries(&self) -> &[u8] {
         &self.entries
-    }
-
-    /// `fma(S, scale, shift)` is the inner product of the query and signs whose entries sum to `S`.
-    pub fn scale_and_shift(&self) -> (f32, f32) {
-        (self.scale, self.shift)
     }
 }
 

@@ -18,9 +18,11 @@ mod build;
 mod search;
 #[cfg(test)]
 mod tests;
+mod visited;
 
 pub use build::Hook;
 pub use search::Scratch;
+pub(crate) use visited::Visited;
 
 use crate::error::{Error, Result};
 use crate::metric::Metric;

@@ -7,10 +7,10 @@
 
 use perso_kernels::{prefetch, Rows};
 
-use super::{Graph, NONE};
+use super::{Graph, Visited, NONE};
 use crate::eligible::RowSet;
 use crate::metric::Metric;
-use crate::scored::{rank_order, ByRow, Scored, TieBreak};
+use crate::scored::{best_of, rank_order, ByRow, Scored, TieBreak};
 use crate::store::{Query, VectorStore};
 
 /// What a search returns.
@@ -25,9 +25,7 @@ pub(super) struct Collect<'a> {
 /// Memory of one search, kept between searches by each thread.
 #[derive(Debug, Default)]
 pub struct Scratch {
-    /// One bit a row; the words that were touched are cleared after the search.
-    visited: Vec<u64>,
-    touched: Vec<u32>,
+    visited: Visited,
     /// Candidates, best first, with whether their links were followed.
     pool: Vec<(Scored, bool)>,
     /// Unvisited neighbours of the row being expanded, and their scores.
@@ -39,27 +37,9 @@ pub struct Scratch {
 
 impl Scratch {
     fn begin(&mut self, rows: usize) {
-        self.visited
-            .resize(rows.div_ceil(64).max(self.visited.len()), 0);
-        for word in self.touched.drain(..) {
-            self.visited[word as usize] = 0;
-        }
+        self.visited.begin(rows);
         self.pool.clear();
         self.scored = 0;
-    }
-
-    /// Marks a row; true when it was not marked yet.
-    fn visit(&mut self, row: u32) -> bool {
-        let word = &mut self.visited[row as usize / 64];
-        let bit = 1u64 << (row % 64);
-        if *word & bit != 0 {
-            return false;
-        }
-        if *word == 0 {
-            self.touched.push(row / 64);
-        }
-        *word |= bit;
-        true
     }
 
     /// Puts an entry into the pool of at most `ef`; returns its position if it got in.
@@ -173,7 +153,7 @@ impl Graph {
         let mut noted: Vec<Scored> = Vec::new();
         scratch.fresh.clear();
         for &row in starts {
-            if scratch.visit(row) {
+            if scratch.visited.insert(row) {
                 scratch.fresh.push(row);
             }
         }
@@ -225,7 +205,7 @@ impl Graph {
                 if neighbour == NONE {
                     break;
                 }
-                if scratch.visit(neighbour) {
+                if scratch.visited.insert(neighbour) {
                     scratch.fresh.push(neighbour);
                 }
             }
@@ -233,13 +213,7 @@ impl Graph {
         if !apart {
             return scratch.found().take(collect.want).collect();
         }
-        let order = |a: &Scored, b: &Scored| rank_order(&ByRow, *a, *b);
-        if collect.want < noted.len() {
-            noted.select_nth_unstable_by(collect.want, order);
-            noted.truncate(collect.want);
-        }
-        noted.sort_unstable_by(order);
-        noted
+        best_of(noted, collect.want)
     }
 
     /// Starts a search of the graph's size.

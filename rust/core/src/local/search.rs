@@ -24,9 +24,9 @@ use perso_kernels::{prefetch, prefetch_far, Kernels, Rows};
 
 use super::{LocalCodes, FACTORS};
 use crate::eligible::RowSet;
-use crate::hnsw::{self, Graph, NONE};
+use crate::hnsw::{self, Graph, Visited, NONE};
 use crate::metric::Metric;
-use crate::scored::{rank_order, ByRow, Scored};
+use crate::scored::{best_of, Scored};
 use crate::store::{Query, VectorStore};
 
 /// How many of the rows that are likely next to ask for.
@@ -41,9 +41,8 @@ const NARROW: usize = 64;
 /// Memory of one search, kept between searches by each thread.
 #[derive(Debug, Default)]
 pub struct Scratch {
-    /// One bit a row, set when it is followed, or when it enters the pool; the words that were touched are cleared after.
-    marked: Vec<u64>,
-    touched: Vec<u32>,
+    /// The rows that were followed; or, where each is in the pool once, those that entered it.
+    met: Visited,
     pool: Vec<u64>,
     table: Table,
     point: Vec<f32>,
@@ -79,35 +78,6 @@ fn estimate_of(entry: u64) -> f32 {
     })
 }
 
-impl Scratch {
-    fn begin(&mut self, rows: usize) {
-        let words = rows.div_ceil(64).max(self.marked.len());
-        self.marked.resize(words, 0);
-        for word in self.touched.drain(..) {
-            self.marked[word as usize] = 0;
-        }
-        self.pool.clear();
-    }
-
-    fn is_marked(&self, row: u32) -> bool {
-        self.marked[row as usize / 64] >> (row % 64) & 1 == 1
-    }
-
-    /// Marks a row; true when it was not marked yet.
-    fn mark(&mut self, row: u32) -> bool {
-        let word = &mut self.marked[row as usize / 64];
-        let bit = 1u64 << (row % 64);
-        if *word & bit != 0 {
-            return false;
-        }
-        if *word == 0 {
-            self.touched.push(row / 64);
-        }
-        *word |= bit;
-        true
-    }
-}
-
 impl LocalCodes {
     /// The best `want` rows found by following `ef` of them, by coarse score. With `eligible`,
     /// ineligible rows are walked through and not returned.
@@ -128,12 +98,13 @@ impl LocalCodes {
         }
         let kernels = Kernels::get();
         let metric = store.metric();
-        scratch.begin(self.len());
+        scratch.met.begin(self.len());
+        scratch.pool.clear();
         self.prepare(kernels, metric, query, scratch);
         let start = graph.descend(store, query, metric, 0, &mut scratch.descent);
         let once = want > NARROW || eligible.is_some();
         for &row in entries.iter().chain([&start]) {
-            if !once || scratch.mark(row) {
+            if !once || scratch.met.insert(row) {
                 scratch.pool.push(entry(f32::MAX, row));
             }
         }
@@ -159,7 +130,7 @@ impl LocalCodes {
             }
             scratch.pool[cursor] |= 1;
             let row = row_of(current);
-            if !once && !scratch.mark(row) {
+            if !once && !scratch.met.insert(row) {
                 continue;
             }
             if !asked.contains(&row) {
@@ -229,9 +200,9 @@ impl LocalCodes {
                         break;
                     };
                     let known = if once {
-                        !scratch.mark(link)
+                        !scratch.met.insert(link)
                     } else {
-                        scratch.is_marked(link)
+                        scratch.met.contains(link)
                     };
                     if known {
                         continue;
@@ -250,13 +221,7 @@ impl LocalCodes {
             }
         }
         self.score_the_rest(store, query, eligible, once, scratch, &mut found);
-        let order = |a: &Scored, b: &Scored| rank_order(&ByRow, *a, *b);
-        if want < found.len() {
-            found.select_nth_unstable_by(want, order);
-            found.truncate(want);
-        }
-        found.sort_unstable_by(order);
-        found
+        best_of(found, want)
     }
 
     /// Asks for what following a row reads, in the order it is read.
@@ -304,7 +269,7 @@ impl LocalCodes {
             let row = row_of(scratch.pool[i]);
             if scratch.pool[i] & 1 == 0
                 && eligible.is_none_or(|set| set.contains(row))
-                && (once || scratch.mark(row))
+                && (once || scratch.met.insert(row))
             {
                 late.push(row);
             }
