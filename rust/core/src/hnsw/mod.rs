@@ -15,12 +15,14 @@
 //! 2025), entered also from rows that the caller names: `mips` finds them.
 
 mod build;
+mod extent;
 mod search;
 #[cfg(test)]
 mod tests;
 mod visited;
 
 pub use build::Hook;
+pub use extent::Extent;
 pub use search::Scratch;
 pub(crate) use visited::Visited;
 

@@ -7,7 +7,7 @@
 
 use perso_kernels::{prefetch, Rows};
 
-use super::{Graph, Visited, NONE};
+use super::{Extent, Graph, Visited, NONE};
 use crate::eligible::RowSet;
 use crate::metric::Metric;
 use crate::scored::{best_of, rank_order, ByRow, Scored, TieBreak};
@@ -42,19 +42,27 @@ impl Scratch {
         self.scored = 0;
     }
 
-    /// Puts an entry into the pool of at most `ef`; returns its position if it got in.
-    fn insert<T: TieBreak>(&mut self, entry: Scored, ef: usize, tie: &T) -> Option<usize> {
+    /// Puts an entry into the pool of at most `most`; returns its position if it got in.
+    fn insert<T: TieBreak>(&mut self, entry: Scored, most: usize, tie: &T) -> Option<usize> {
         let at = self
             .pool
             .partition_point(|(kept, _)| rank_order(tie, *kept, entry).is_lt());
-        if at >= ef {
+        if at >= most {
             return None;
         }
-        if self.pool.len() == ef {
+        if self.pool.len() == most {
             self.pool.pop();
         }
         self.pool.insert(at, (entry, false));
         Some(at)
+    }
+
+    /// The lowest score that is worth following, beyond the least number of rows.
+    fn floor(&self, extent: Extent, metric: Metric) -> f32 {
+        let kth = extent.k().checked_sub(1).and_then(|k| self.pool.get(k));
+        kth.map_or(f32::NEG_INFINITY, |(entry, _)| {
+            extent.floor(metric, entry.score)
+        })
     }
 
     fn found(&self) -> impl Iterator<Item = Scored> + '_ {
@@ -63,17 +71,17 @@ impl Scratch {
 }
 
 impl Graph {
-    /// Searches the bottom layer with breadth `ef` and returns the best `want` of all rows scored on
+    /// Searches the bottom layer as far as `extent` and returns the best `want` of all rows scored on
     /// the way, by coarse score. With `eligible`, ineligible rows are walked through and not returned.
     ///
-    /// `want` may exceed `ef`: a pool of candidates for ranking needs many rows and not the last one
+    /// `want` may exceed what is followed: a pool of candidates for ranking needs many rows and not the last one
     /// of them, and what a walk scores is several times what it follows.
     #[allow(clippy::too_many_arguments)] // A search has this many inputs; a struct would be used once.
     pub fn search(
         &self,
         store: &VectorStore,
         query: &Query,
-        ef: usize,
+        extent: Extent,
         want: usize,
         eligible: Option<&RowSet>,
         entries: &[u32],
@@ -90,7 +98,7 @@ impl Graph {
         starts.extend_from_slice(entries);
         let collect = Collect { want, eligible };
         self.search_layer(
-            store, query, metric, 0, ef, &starts, collect, &ByRow, scratch,
+            store, query, metric, 0, extent, &starts, collect, &ByRow, scratch,
         )
     }
 
@@ -140,7 +148,7 @@ impl Graph {
         query: &Query,
         metric: Metric,
         level: u8,
-        ef: usize,
+        extent: Extent,
         starts: &[u32],
         collect: Collect<'_>,
         tie: &T,
@@ -149,7 +157,10 @@ impl Graph {
         // The pool itself is the answer unless it holds too few rows or ineligible ones. Then everything
         // that was scored is noted, and the best are picked out at the end: a heap would cost a tenth of
         // the search.
-        let apart = collect.eligible.is_some() || collect.want > ef;
+        let most = extent.most();
+        let apart = collect.eligible.is_some() || collect.want > most;
+        // As many are kept as are followed in any case, or wanted; more only while they are worth following.
+        let keep = extent.least().max(collect.want).min(most);
         let mut noted: Vec<Scored> = Vec::new();
         scratch.fresh.clear();
         for &row in starts {
@@ -169,6 +180,10 @@ impl Graph {
                 &mut scratch.scores,
             );
             scratch.scored += count;
+            let mut least = f32::NEG_INFINITY;
+            if let Some((last, _)) = scratch.pool.get(keep - 1) {
+                least = scratch.floor(extent, metric).min(last.score);
+            }
             for i in 0..count {
                 let entry = Scored {
                     score: scratch.scores[i],
@@ -177,7 +192,10 @@ impl Graph {
                 if apart && collect.eligible.is_none_or(|set| set.contains(entry.row)) {
                     noted.push(entry);
                 }
-                if let Some(at) = scratch.insert(entry, ef, tie) {
+                if entry.score < least {
+                    continue;
+                }
+                if let Some(at) = scratch.insert(entry, most, tie) {
                     cursor = cursor.min(at);
                 }
             }
@@ -188,9 +206,13 @@ impl Graph {
             {
                 cursor += 1;
             }
+            let floor = scratch.floor(extent, metric);
             let Some((next, followed)) = scratch.pool.get_mut(cursor) else {
                 break;
             };
+            if cursor >= extent.least() && next.score < floor {
+                break;
+            }
             *followed = true;
             let row = next.row;
             // While this row's neighbours are scored, the links of the one that is likely next arrive.

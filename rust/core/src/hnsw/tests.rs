@@ -56,7 +56,15 @@ fn recall_beside_the_exact_scan() {
             let mut hits = 0;
             for query in queries.chunks_exact(dim) {
                 let query = store.query(query);
-                let near = graph.search(&store, &query, 100, 40, None, &entries, &mut scratch);
+                let near = graph.search(
+                    &store,
+                    &query,
+                    Extent::fixed(100),
+                    40,
+                    None,
+                    &entries,
+                    &mut scratch,
+                );
                 let rows: Vec<u32> = near.iter().map(|e| e.row).collect();
                 let found = exact::fine_top_k(&store, &query, 10, &rows, &ByRow);
                 let truth = exact::scan(&store, &query, 10, None, &ByRow);
@@ -166,7 +174,15 @@ fn rows_linked_in_bulk_are_found_at_any_number_of_threads() {
         let mut hits = 0;
         for query in queries.chunks_exact(dim) {
             let query = store.query(query);
-            let near = graph.search(&store, &query, 64, 40, None, &[], &mut scratch);
+            let near = graph.search(
+                &store,
+                &query,
+                Extent::fixed(64),
+                40,
+                None,
+                &[],
+                &mut scratch,
+            );
             let rows: Vec<u32> = near.iter().map(|e| e.row).collect();
             let found = exact::fine_top_k(&store, &query, 10, &rows, &ByRow);
             let truth = exact::scan(&store, &query, 10, None, &ByRow);

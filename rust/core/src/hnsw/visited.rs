@@ -18,11 +18,6 @@ impl Visited {
         }
     }
 
-    /// Whether a row is in.
-    pub(crate) fn contains(&self, row: u32) -> bool {
-        self.words[row as usize / 64] >> (row % 64) & 1 == 1
-    }
-
     /// Puts a row in; true when it was not.
     pub(crate) fn insert(&mut self, row: u32) -> bool {
         let word = &mut self.words[row as usize / 64];

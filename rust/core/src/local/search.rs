@@ -1,49 +1,41 @@
 //! Best-first search over neighbour-local codes.
 //!
-//! The pool holds estimates. The best entry not yet followed is scored from its stored vector (that
-//! score is the one answered with), and one pass over its block estimates all its neighbours; those
-//! above the pool's last go in.
+//! The pool holds estimates, each row once. The best entry not yet followed is scored from its stored vector
+//! (that score is the one answered with), and one pass over its block estimates all its neighbours; those that
+//! may be worth following go in. How far the walk goes is said by an [`Extent`]: the k-th best of the scores so
+//! far tells which estimates are still worth it.
 //!
-//! Each followed neighbour of a row has an estimate of it, and in a narrow search all of them may be in the
-//! pool, of which the best is followed: 63 rows followed, of a pool of 100, find what 82 find where the
-//! first estimate is the only one (recall@10 of .957 and .958, 100,000 x 384 sentence embeddings, cosine, i8).
-//! That is 38 µs against 43. But a pool of 300 may hold 65 rows then, so a wide search, or one
-//! under a filter, which has to answer with many rows, takes the first estimate of each.
+//! What a row reads, some forty lines in three places, takes longer to come than to work on. So a row is asked
+//! for one turn before it is its turn, and keeps its turn even if a better one turns up meanwhile: that one is
+//! asked for, and next.
 //!
-//! Measured on the same data, µs a search at ef = 100 (best of four passes, on a shared machine):
-//! - Huge pages: 107 to 69.
-//! - A row asked for as soon as it is likely next, and the one after it; the vector, the links and four lines
-//!   of codes into the first cache, the rest into the second: 69 to 53. All lines into the first cache: 59.
-//!   One row ahead or three, ten lines or none: within 3% of two and four.
-//! - New entries merged into the pool at once, not one by one: 43.7 to 40.4 (with less running beside).
-//! - Scoring the vectors of half as many entries again beyond the pool's end, none of them followed: dropped;
-//!   recall .9632 to .9639 for 40.4 to 49.8.
-
 use perso_kernels::fastscan::{Line, Table, BLOCK};
 use perso_kernels::{prefetch, prefetch_far, Kernels, Rows};
 
 use super::{LocalCodes, FACTORS};
 use crate::eligible::RowSet;
-use crate::hnsw::{self, Graph, Visited, NONE};
+use crate::hnsw::{self, Extent, Graph, Visited, NONE};
 use crate::metric::Metric;
 use crate::scored::{best_of, Scored};
 use crate::store::{Query, VectorStore};
 
-/// How many of the rows that are likely next to ask for.
-const AHEAD: usize = 2;
+/// Rows that have been asked for while another one is worked on.
+const AHEAD: usize = 1;
 
 /// `u16` of a row's codes to ask into the first cache: four lines. The rest goes to the second only.
 const NEAR: usize = 4 * 32;
 
-/// A search for more rows than this, or for chosen ones, has each row in its pool once.
+/// A search for more rows than this scores half as many again by their estimates alone.
 const NARROW: usize = 64;
 
 /// Memory of one search, kept between searches by each thread.
 #[derive(Debug, Default)]
 pub struct Scratch {
-    /// The rows that were followed; or, where each is in the pool once, those that entered it.
+    /// The rows that entered the pool.
     met: Visited,
     pool: Vec<u64>,
+    /// The best scores of the rows followed, best first.
+    best: Vec<f32>,
     table: Table,
     point: Vec<f32>,
     rotated: Vec<f32>,
@@ -78,16 +70,77 @@ fn estimate_of(entry: u64) -> f32 {
     })
 }
 
+impl Scratch {
+    /// Takes the score of a followed row among the `k` best, and returns the k-th; none while there are fewer.
+    fn note(&mut self, score: f32, k: usize) -> Option<f32> {
+        if k == 0 {
+            return None;
+        }
+        let full = self.best.len() == k;
+        if !full || score > self.best[k - 1] {
+            if full {
+                self.best.pop();
+            }
+            let at = self.best.partition_point(|best| *best >= score);
+            self.best.insert(at, score);
+        }
+        self.best.get(k - 1).copied()
+    }
+}
+
+/// A walk under way.
+struct Walk {
+    extent: Extent,
+    /// Entries kept whatever they are worth.
+    keep: usize,
+    /// Entries before this one are followed.
+    cursor: usize,
+    /// The lowest estimate that is worth following, beyond the least number of rows.
+    floor: f32,
+}
+
+impl Walk {
+    /// The next row to follow.
+    #[inline]
+    fn next(&mut self, pool: &mut [u64]) -> Option<u32> {
+        while let Some(entry) = pool.get_mut(self.cursor) {
+            if *entry & 1 == 1 {
+                self.cursor += 1;
+                continue;
+            }
+            let beyond = self.cursor >= self.extent.least() && estimate_of(*entry) < self.floor;
+            if beyond || self.cursor >= self.extent.most() {
+                return None;
+            }
+            *entry |= 1;
+            return Some(row_of(*entry));
+        }
+        None
+    }
+
+    /// The estimate that an entry has to exceed to be taken in.
+    #[inline]
+    fn threshold(&self, pool: &[u64]) -> f32 {
+        let room = self.keep.max(self.extent.most());
+        let full = pool.get(room - 1).map(|last| estimate_of(*last));
+        let kept = pool
+            .get(self.keep - 1)
+            .map(|last| estimate_of(*last).min(self.floor));
+        let least = f32::NEG_INFINITY;
+        kept.unwrap_or(least).max(full.unwrap_or(least))
+    }
+}
+
 impl LocalCodes {
-    /// The best `want` rows found by following `ef` of them, by coarse score. With `eligible`,
-    /// ineligible rows are walked through and not returned.
+    /// The best `want` rows that a walk finds, by coarse score. With `eligible`, ineligible rows are
+    /// walked through and not returned.
     #[allow(clippy::too_many_arguments)] // A search has this many inputs; a struct would be used once.
     pub fn search(
         &self,
         graph: &Graph,
         store: &VectorStore,
         query: &Query,
-        ef: usize,
+        extent: Extent,
         want: usize,
         eligible: Option<&RowSet>,
         entries: &[u32],
@@ -100,128 +153,139 @@ impl LocalCodes {
         let metric = store.metric();
         scratch.met.begin(self.len());
         scratch.pool.clear();
+        scratch.best.clear();
         self.prepare(kernels, metric, query, scratch);
         let start = graph.descend(store, query, metric, 0, &mut scratch.descent);
-        let once = want > NARROW || eligible.is_some();
         for &row in entries.iter().chain([&start]) {
-            if !once || scratch.met.insert(row) {
+            if scratch.met.insert(row) {
                 scratch.pool.push(entry(f32::MAX, row));
             }
         }
         scratch.pool.sort_unstable();
 
-        // As many as are wanted, also where fewer are followed.
-        let keep = if once {
-            ef.max(want + want / 2)
-        } else {
-            ef.max(want)
+        // Who wants many rows, or chosen ones, gets those that are only estimated as well.
+        let wide = want > NARROW || eligible.is_some();
+        let mut walk = Walk {
+            extent,
+            keep: extent
+                .least()
+                .max(if wide { want + want / 2 } else { want }),
+            cursor: 0,
+            floor: f32::NEG_INFINITY,
         };
-        let mut found: Vec<Scored> = Vec::with_capacity(ef + 16);
-        let mut estimates = [0.0f32; BLOCK];
-        let mut fresh = [0u64; BLOCK];
-        let mut cursor = 0;
-        let mut asked = [NONE; 2 * AHEAD];
-        let block_len = self.block_codes() + FACTORS;
-        while cursor < scratch.pool.len().min(ef) {
-            let current = scratch.pool[cursor];
-            if current & 1 == 1 {
-                cursor += 1;
-                continue;
-            }
-            scratch.pool[cursor] |= 1;
-            let row = row_of(current);
-            if !once && !scratch.met.insert(row) {
-                continue;
-            }
-            if !asked.contains(&row) {
+        let mut found: Vec<Scored> = Vec::with_capacity(extent.most().min(4096) + 16);
+        let mut coming = [NONE; AHEAD + 1];
+        let mut count = 0;
+        loop {
+            while count <= AHEAD {
+                let Some(row) = walk.next(&mut scratch.pool) else {
+                    break;
+                };
                 self.ask_for(graph, store, row);
+                coming[count] = row;
+                count += 1;
             }
-            // What is likely followed next, and after that, arrives while this row is worked on.
-            let likely = scratch.pool[cursor + 1..]
-                .iter()
-                .filter(|next| **next & 1 == 0)
-                .map(|next| row_of(*next));
-            for row in likely.take(AHEAD) {
-                if !asked.contains(&row) {
-                    self.ask_for(graph, store, row);
-                    asked.rotate_right(1);
-                    asked[0] = row;
-                }
+            if count == 0 {
+                break;
             }
+            let row = coming[0];
+            coming.copy_within(1.., 0);
+            count -= 1;
             let mut score = [0.0];
             store.coarse(metric, query, Rows::Ids(&[row]), &mut score);
             let [score] = score;
             if eligible.is_none_or(|set| set.contains(row)) {
                 found.push(Scored { score, row });
             }
-            let slope = match metric {
-                Metric::L2 => 1.0,
-                Metric::Cosine => score,
-                Metric::Ip => {
-                    let norm = store.norms()[row as usize];
-                    if norm > 0.0 {
-                        score / (norm * norm)
-                    } else {
-                        0.0
-                    }
-                }
-            };
-            for (links, block) in graph
-                .link_row(row, 0)
-                .chunks(BLOCK)
-                .zip(self.row(row).chunks_exact(block_len))
-            {
-                let full = scratch.pool.len() >= keep;
-                let threshold = match scratch.pool.last() {
-                    Some(last) if full => estimate_of(*last),
-                    _ => f32::NEG_INFINITY,
-                };
-                let line = Line {
-                    base: score,
-                    slope,
-                    threshold,
-                };
-                let (codes, factors) = block.split_at(block_len - FACTORS);
-                let factors = factors
-                    .first_chunk()
-                    .expect("a block ends with its factors");
-                let mut mask = kernels.estimate(
-                    &scratch.table,
-                    bytemuck::cast_slice(codes),
-                    factors,
-                    line,
-                    &mut estimates,
-                );
-                let mut count = 0;
-                while mask != 0 {
-                    let j = mask.trailing_zeros() as usize;
-                    mask &= mask - 1;
-                    let Some(&link) = links.get(j).filter(|link| **link != NONE) else {
-                        break;
-                    };
-                    let known = if once {
-                        !scratch.met.insert(link)
-                    } else {
-                        scratch.met.contains(link)
-                    };
-                    if known {
-                        continue;
-                    }
-                    let new = entry(estimates[j], link);
-                    // In order as they come: there are few.
-                    let mut at = count;
-                    while at > 0 && fresh[at - 1] > new {
-                        fresh[at] = fresh[at - 1];
-                        at -= 1;
-                    }
-                    fresh[at] = new;
-                    count += 1;
-                }
-                cursor = cursor.min(merge(&mut scratch.pool, &fresh[..count], keep));
+            if let Some(kth) = scratch.note(score, extent.k()) {
+                walk.floor = extent.floor(metric, kth);
             }
+            self.estimate_links(
+                kernels,
+                graph,
+                store,
+                Scored { score, row },
+                &mut walk,
+                scratch,
+            );
         }
-        self.score_the_rest(store, query, eligible, once, scratch, &mut found);
+        self.score_the_rest(
+            store, query, eligible, want, wide, &walk, scratch, &mut found,
+        );
         best_of(found, want)
+    }
+
+    /// Estimates a followed row's neighbours and takes into the pool those that may be worth following.
+    #[inline]
+    fn estimate_links(
+        &self,
+        kernels: &Kernels,
+        graph: &Graph,
+        store: &VectorStore,
+        from: Scored,
+        walk: &mut Walk,
+        scratch: &mut Scratch,
+    ) {
+        let slope = match store.metric() {
+            Metric::L2 => 1.0,
+            Metric::Cosine => from.score,
+            Metric::Ip => {
+                let norm = store.norms()[from.row as usize];
+                if norm > 0.0 {
+                    from.score / (norm * norm)
+                } else {
+                    0.0
+                }
+            }
+        };
+        let mut estimates = [0.0f32; BLOCK];
+        let mut fresh = [0u64; BLOCK];
+        let block_len = self.block_codes() + FACTORS;
+        for (links, block) in graph
+            .link_row(from.row, 0)
+            .chunks(BLOCK)
+            .zip(self.row(from.row).chunks_exact(block_len))
+        {
+            let line = Line {
+                base: from.score,
+                slope,
+                threshold: walk.threshold(&scratch.pool),
+            };
+            let (codes, factors) = block.split_at(block_len - FACTORS);
+            let factors = factors
+                .first_chunk()
+                .expect("a block ends with its factors");
+            let mut mask = kernels.estimate(
+                &scratch.table,
+                bytemuck::cast_slice(codes),
+                factors,
+                line,
+                &mut estimates,
+            );
+            let mut count = 0;
+            while mask != 0 {
+                let j = mask.trailing_zeros() as usize;
+                mask &= mask - 1;
+                let Some(&link) = links.get(j).filter(|link| **link != NONE) else {
+                    break;
+                };
+                if !scratch.met.insert(link) {
+                    continue;
+                }
+                let new = entry(estimates[j], link);
+                // In order as they come: there are few.
+                let mut at = count;
+                while at > 0 && fresh[at - 1] > new {
+                    fresh[at] = fresh[at - 1];
+                    at -= 1;
+                }
+                fresh[at] = new;
+                count += 1;
+            }
+            let room = walk.keep.max(walk.extent.most());
+            let first = merge(&mut scratch.pool, &fresh[..count], room);
+            walk.cursor = walk.cursor.min(first);
+        }
     }
 
     /// Asks for what following a row reads, in the order it is read.
@@ -252,37 +316,41 @@ impl LocalCodes {
         kernels.fill_table(&scratch.rotated, &mut scratch.table);
     }
 
-    /// Rows that were estimated well and not followed are scored as well: that costs a fifth of
-    /// following them.
+    /// Rows that were estimated well and not followed are scored as well, where they are wanted: that costs a
+    /// fifth of following them.
+    #[allow(clippy::too_many_arguments)] // The end of `search`, which has this many.
     fn score_the_rest(
         &self,
         store: &VectorStore,
         query: &Query,
         eligible: Option<&RowSet>,
-        once: bool,
+        want: usize,
+        wide: bool,
+        walk: &Walk,
         scratch: &mut Scratch,
         found: &mut Vec<Scored>,
     ) {
-        let mut late = std::mem::take(&mut scratch.late);
+        let lack = want.saturating_sub(found.len());
+        let late = &mut scratch.late;
         late.clear();
-        for i in 0..scratch.pool.len() {
-            let row = row_of(scratch.pool[i]);
-            if scratch.pool[i] & 1 == 0
-                && eligible.is_none_or(|set| set.contains(row))
-                && (once || scratch.met.insert(row))
-            {
+        for &entry in scratch.pool.iter().filter(|entry| **entry & 1 == 0) {
+            let row = row_of(entry);
+            let wanted = wide || late.len() < lack || estimate_of(entry) >= walk.floor;
+            if !wanted {
+                break;
+            }
+            if eligible.is_none_or(|set| set.contains(row)) {
                 late.push(row);
             }
         }
         scratch.scores.clear();
         scratch.scores.resize(late.len(), 0.0);
-        store.coarse(store.metric(), query, Rows::Ids(&late), &mut scratch.scores);
+        store.coarse(store.metric(), query, Rows::Ids(late), &mut scratch.scores);
         found.extend(
             late.iter()
                 .zip(&scratch.scores)
                 .map(|(&row, &score)| Scored { score, row }),
         );
-        scratch.late = late;
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::exact;
-use crate::hnsw::Params;
+use crate::hnsw::{Extent, Params};
 use crate::metric::Dtype;
 use crate::scored::ByRow;
 use crate::threads;
@@ -61,7 +61,7 @@ fn recall(world: &World, queries: &[f32], ef: usize) -> f64 {
             &world.graph,
             &world.store,
             &query,
-            ef,
+            Extent::fixed(ef),
             20,
             None,
             &[],
@@ -250,7 +250,7 @@ fn only_eligible_rows_are_answered() {
         &graph,
         &store,
         &query,
-        300,
+        Extent::fixed(300),
         50,
         Some(&eligible),
         &[],

@@ -212,14 +212,21 @@ impl VectorStore {
         self.dim * self.dtype().size() + if self.dtype() == Dtype::I8 { 8 } else { 4 }
     }
 
-    /// Asks for a row that will be scored soon.
+    /// Asks for a row that will be scored soon, and for the numbers beside it.
     pub fn prefetch(&self, row: u32) {
-        let range = row as usize * self.dim..(row as usize + 1) * self.dim;
-        match &self.data {
-            Data::F32(x) => prefetch(x.get(range).unwrap_or_default()),
-            Data::F16(x) => prefetch(x.get(range).unwrap_or_default()),
-            Data::I8 { codes, .. } => prefetch(codes.get(range).unwrap_or_default()),
+        fn of<T: bytemuck::Pod>(x: &[T], row: u32, width: usize) {
+            let range = row as usize * width..(row as usize + 1) * width;
+            prefetch(x.get(range).unwrap_or_default());
         }
+        match &self.data {
+            Data::F32(x) => of(x, row, self.dim),
+            Data::F16(x) => of(x, row, self.dim),
+            Data::I8 { codes, scales } => {
+                of(codes, row, self.dim);
+                of(scales, row, 1);
+            }
+        }
+        of(&self.norms, row, 1);
     }
 
     /// Heap bytes held.

@@ -1,5 +1,6 @@
 //! A space's sections in a file.
 
+use super::sample::Sampled;
 use super::{Layout, Spec, Vectors};
 use crate::error::{Error, Result};
 use crate::format::{Reader, Writer};
@@ -11,6 +12,9 @@ use crate::store::{Data, VectorStore};
 /// Neighbour codes, and what they are relative to.
 const LOCAL: &str = "local";
 const LOCAL_MEAN: &str = "local_mean";
+
+/// What a sample of the rows told; files of earlier releases have none.
+const SAMPLED: &str = "sampled";
 
 /// The finer copy's sections are named like those of the vectors, after this.
 const FINER: &str = "fine_";
@@ -28,6 +32,9 @@ impl Vectors {
             writer.add(format!("{prefix}levels"), levels);
             writer.add(format!("{prefix}upper"), upper);
             writer.add_owned(format!("{prefix}entry"), &[entry]);
+            if let Some(sampled) = self.sampled {
+                writer.add_owned(format!("{prefix}{SAMPLED}"), &sampled.to_words());
+            }
             if let Some(local) = &self.local {
                 let (codes, mean) = local.parts();
                 writer.add(format!("{prefix}{LOCAL}"), codes);
@@ -57,6 +64,13 @@ impl Vectors {
             Some(graph) => read_local(&spec, &store, graph, prefix, reader)?,
             None => None,
         };
+        let sampled = match &graph {
+            Some(_) if reader.has(&format!("{prefix}{SAMPLED}")) => {
+                let words = reader.owned::<u32>(&format!("{prefix}{SAMPLED}"))?;
+                Some(Sampled::from_words(&words)?)
+            }
+            _ => None,
+        };
         let mut vectors = Vectors {
             store,
             finer,
@@ -64,6 +78,7 @@ impl Vectors {
             local,
             order: None,
             tuned: None,
+            sampled,
             spec,
         };
         vectors.order_by_norm();

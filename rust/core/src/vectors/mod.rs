@@ -12,6 +12,7 @@
 //! for every layout.
 
 mod file;
+mod sample;
 mod search;
 mod spec;
 mod tune;
@@ -27,6 +28,7 @@ use crate::metric::Metric;
 use crate::mips::NormOrder;
 use crate::store::VectorStore;
 use perso_kernels::Rows;
+use sample::Sampled;
 
 /// Rows from which a space whose layout was named has its graph: a walk over fewer would see most of them.
 pub const GRAPH_ROWS: usize = 1024;
@@ -44,6 +46,8 @@ pub struct Vectors {
     order: Option<NormOrder>,
     /// The breadth of a walk that names none, in place of the default.
     tuned: Option<Breadth>,
+    /// What a sample of the rows tells of walks.
+    sampled: Option<Sampled>,
     spec: Spec,
 }
 
@@ -92,6 +96,7 @@ impl Vectors {
             local: None,
             order: None,
             tuned: None,
+            sampled: None,
             spec,
         })
     }
@@ -224,6 +229,7 @@ impl Vectors {
         if let (Some(local), Some(graph)) = (&mut self.local, &self.graph) {
             local.update(&self.store, graph, &changed);
         }
+        self.draw_sample();
         self.order_by_norm();
         Ok(())
     }
@@ -270,6 +276,7 @@ impl Vectors {
             local: None,
             order: None,
             tuned: self.tuned,
+            sampled: None,
             spec: self.spec.clone(),
         };
         kept.link(hook)?;

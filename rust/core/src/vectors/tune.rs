@@ -22,7 +22,7 @@ pub const SAMPLE: usize = 500;
 
 /// Beyond this breadth a target counts as out of reach: every further point of recall costs more than a finer
 /// copy or a denser graph.
-const WIDEST: usize = 8192;
+pub(super) const WIDEST: usize = 8192;
 
 /// Queries between two calls of the hook.
 const CHUNK: usize = 64;

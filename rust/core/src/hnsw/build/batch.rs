@@ -3,7 +3,7 @@
 use super::prune::Pruner;
 use super::{HashedFor, Journal};
 use crate::hnsw::search::Collect;
-use crate::hnsw::{build_metric, Graph, Scratch};
+use crate::hnsw::{build_metric, Extent, Graph, Scratch};
 use crate::scored::Scored;
 use crate::store::{Query, VectorStore};
 use crate::threads;
@@ -98,14 +98,16 @@ impl Graph {
         let mut links = Links::new();
         for layer in (0..=level).rev() {
             self.begin(scratch);
-            let ef = self.params.ef_construction;
+            let breadth = self.params.ef_construction;
+            let extent = Extent::fixed(breadth);
             let tie = HashedFor(row);
             let all = Collect {
-                want: ef,
+                want: breadth,
                 eligible: None,
             };
-            let near =
-                self.search_layer(store, query, metric, layer, ef, &starts, all, &tie, scratch);
+            let near = self.search_layer(
+                store, query, metric, layer, extent, &starts, all, &tie, scratch,
+            );
             starts.clear();
             starts.extend(near.iter().map(|entry| entry.row));
             // New rows start with M links everywhere; the bottom layer fills up by back links.

@@ -39,7 +39,7 @@ use super::prune::Pruner;
 use super::{HashedFor, Hook, Journal};
 use crate::error::{Error, Result};
 use crate::hnsw::search::Collect;
-use crate::hnsw::{build_metric, splitmix64, Graph, Scratch};
+use crate::hnsw::{build_metric, splitmix64, Extent, Graph, Scratch};
 use crate::scored::Scored;
 use crate::store::{Query, VectorStore};
 use crate::threads;
@@ -133,6 +133,7 @@ impl Graph {
         progress: &Progress<'_>,
     ) -> Result<()> {
         let breadth = (self.params.ef_construction / 6).max(32);
+        let extent = Extent::fixed(breadth);
         let metric = build_metric(store);
         let all = Collect {
             want: breadth,
@@ -153,7 +154,7 @@ impl Graph {
                 self.begin(scratch);
                 let tie = HashedFor(row);
                 let far =
-                    self.search_layer(store, query, metric, 0, breadth, &start, all, &tie, scratch);
+                    self.search_layer(store, query, metric, 0, extent, &start, all, &tie, scratch);
                 merge(row, list, &far)
             });
             for (&row, list) in some.iter().zip(merged) {

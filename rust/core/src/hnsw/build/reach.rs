@@ -1,7 +1,7 @@
 //! Links to rows that no link leads to: copies among copies, zero vectors under cosine, outliers.
 
 use super::Journal;
-use crate::hnsw::{build_metric, search::Collect, Graph, Scratch, NONE};
+use crate::hnsw::{build_metric, search::Collect, Extent, Graph, Scratch, NONE};
 use crate::scored::ByRow;
 use crate::store::{Query, VectorStore};
 
@@ -41,7 +41,7 @@ impl Graph {
                     &query,
                     metric,
                     0,
-                    HOSTS,
+                    Extent::fixed(HOSTS),
                     &[self.entry],
                     all,
                     &ByRow,
