@@ -3,7 +3,7 @@
 use perso_kernels::fastscan::{bf16_to_f32, f32_to_bf16, BLOCK};
 use perso_kernels::Kernels;
 
-use super::{LocalCodes, FACTORS};
+use super::LocalCodes;
 use crate::hnsw::{Graph, NONE};
 use crate::metric::Metric;
 use crate::store::VectorStore;
@@ -62,6 +62,7 @@ impl LocalCodes {
         work.extend((first as u32..).zip(new.chunks_exact_mut(stride)));
         self.encode_all(store, graph, &mut work);
         self.rows = rows;
+        self.choose_landmarks(store);
     }
 
     fn encode_all(&self, store: &VectorStore, graph: &Graph, work: &mut [(u32, &mut [u16])]) {
@@ -88,6 +89,29 @@ impl LocalCodes {
         codes: &mut [u16],
         encoder: &mut Encoder,
     ) {
+        self.point(store, row, &mut encoder.own);
+        self.encode_around(store, graph.links(row, 0), codes, encoder);
+    }
+
+    /// The codes of some rows as seen from the point that codes are made relative to.
+    pub(super) fn encode_from_origin(&self, store: &VectorStore, rows: &[u32]) -> Vec<u16> {
+        let mut codes = vec![0; rows.len().div_ceil(BLOCK) * self.block_len()];
+        let mut encoder = Encoder {
+            own: vec![0.0; store.dim()],
+            ..Encoder::default()
+        };
+        self.encode_around(store, rows, &mut codes, &mut encoder);
+        codes
+    }
+
+    /// The codes of rows relative to the encoder's own point.
+    fn encode_around(
+        &self,
+        store: &VectorStore,
+        rows: &[u32],
+        codes: &mut [u16],
+        encoder: &mut Encoder,
+    ) {
         codes.fill(0);
         let kernels = Kernels::get();
         let Encoder {
@@ -97,20 +121,17 @@ impl LocalCodes {
             rotated,
             signs,
         } = encoder;
-        self.point(store, row, own);
         self.rotation.apply(kernels, own, own_rotated);
         let l2 = store.metric() == Metric::L2;
-        let block_len = self.block_codes() + FACTORS;
-        for (links, block) in graph
-            .links(row, 0)
+        for (rows, block) in rows
             .chunks(BLOCK)
-            .zip(codes.chunks_exact_mut(block_len))
+            .zip(codes.chunks_exact_mut(self.block_len()))
         {
-            let (bits, factors) = block.split_at_mut(block_len - FACTORS);
+            let (bits, factors) = block.split_at_mut(self.block_codes());
             let bits: &mut [u8] = bytemuck::cast_slice_mut(bits);
-            for (j, &link) in links.iter().enumerate() {
-                debug_assert_ne!(link, NONE);
-                self.point(store, link, other);
+            for (j, &row) in rows.iter().enumerate() {
+                debug_assert_ne!(row, NONE);
+                self.point(store, row, other);
                 for (x, own) in other.iter_mut().zip(own.iter()) {
                     *x -= own;
                 }
@@ -118,7 +139,6 @@ impl LocalCodes {
                 signs.clear();
                 signs.extend(rotated.iter().map(|x| if *x > 0.0 { 1.0 } else { -1.0 }));
                 set_bits(bits, j, rotated);
-
                 let square = kernels.dot_f32(other, other);
                 let reach = kernels.dot_f32(rotated, signs);
                 let double = if l2 { 2.0 } else { 1.0 };

@@ -21,12 +21,15 @@
 //! bf16, whose 0.4% is far below the error of the signs and whose range is that of f32.
 
 mod encode;
+mod landmarks;
 mod rotation;
 mod search;
 #[cfg(test)]
 mod tests;
 
 pub use search::Scratch;
+
+use landmarks::Landmarks;
 
 use perso_kernels::fastscan::BLOCK;
 
@@ -53,6 +56,7 @@ pub struct LocalCodes {
     blocks: usize,
     /// For each row its blocks; for each block its codes, then 32 gains and 32 offsets.
     rows: Buf<u16>,
+    landmarks: Landmarks,
 }
 
 fn code_dim(dim: usize) -> usize {
@@ -75,6 +79,7 @@ impl LocalCodes {
             mean,
             blocks: links.div_ceil(BLOCK),
             rows: Buf::default(),
+            landmarks: Landmarks::default(),
         }
     }
 
@@ -88,9 +93,14 @@ impl LocalCodes {
         self.rotation.code_dim() * BLOCK / 8 / 2
     }
 
+    /// `u16` of a block, its factors at the end.
+    fn block_len(&self) -> usize {
+        self.block_codes() + FACTORS
+    }
+
     /// `u16` of a row.
     fn stride(&self) -> usize {
-        self.blocks * (self.block_codes() + FACTORS)
+        self.blocks * self.block_len()
     }
 
     /// Rows that have codes.
@@ -110,7 +120,10 @@ impl LocalCodes {
 
     /// Heap bytes held.
     pub fn heap_bytes(&self) -> usize {
-        self.rows.heap_bytes() + self.rotation.heap_bytes() + self.mean.capacity() * 4
+        self.rows.heap_bytes()
+            + self.rotation.heap_bytes()
+            + self.mean.capacity() * 4
+            + self.landmarks.heap_bytes()
     }
 
     /// The codes and the mean, for a file.
@@ -136,7 +149,7 @@ impl LocalCodes {
             )));
         }
         let params = graph.params();
-        let codes = LocalCodes {
+        let mut codes = LocalCodes {
             rows,
             ..Self::with_mean(store.dim(), mean, 2 * params.m, params.seed)
         };
@@ -147,7 +160,7 @@ impl LocalCodes {
                 codes.rows.len()
             )));
         }
-        let block = codes.block_codes() + FACTORS;
+        let block = codes.block_len();
         for factors in codes.rows.chunks_exact(block) {
             // All exponent bits set is an infinity or NaN.
             if factors[block - FACTORS..]
@@ -157,6 +170,7 @@ impl LocalCodes {
                 return Err(Error::format("a neighbour code has a factor out of range"));
             }
         }
+        codes.choose_landmarks(store);
         Ok(codes)
     }
 }

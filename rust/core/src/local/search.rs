@@ -14,7 +14,7 @@ use perso_kernels::{prefetch, prefetch_far, Kernels, Rows};
 
 use super::{LocalCodes, FACTORS};
 use crate::eligible::RowSet;
-use crate::hnsw::{self, Extent, Graph, Visited, NONE};
+use crate::hnsw::{Extent, Graph, Visited, NONE};
 use crate::metric::Metric;
 use crate::scored::{best_of, Scored};
 use crate::store::{Query, VectorStore};
@@ -41,7 +41,6 @@ pub struct Scratch {
     rotated: Vec<f32>,
     late: Vec<u32>,
     scores: Vec<f32>,
-    descent: hnsw::Scratch,
 }
 
 /// A pool entry as one number, smallest first: the estimate's order reversed, the row, and in the lowest
@@ -155,8 +154,8 @@ impl LocalCodes {
         scratch.pool.clear();
         scratch.best.clear();
         self.prepare(kernels, metric, query, scratch);
-        let start = graph.descend(store, query, metric, 0, &mut scratch.descent);
-        for &row in entries.iter().chain([&start]) {
+        let start = self.nearest_landmark(kernels, &scratch.table);
+        for &row in entries.iter().chain(&start) {
             if scratch.met.insert(row) {
                 scratch.pool.push(entry(f32::MAX, row));
             }
@@ -240,7 +239,7 @@ impl LocalCodes {
         };
         let mut estimates = [0.0f32; BLOCK];
         let mut fresh = [0u64; BLOCK];
-        let block_len = self.block_codes() + FACTORS;
+        let block_len = self.block_len();
         for (links, block) in graph
             .link_row(from.row, 0)
             .chunks(BLOCK)
