@@ -290,7 +290,7 @@ impl Vectors {
             (None, Layout::Local) => k / 2,
             _ => 0,
         };
-        self.tuned.unwrap_or(untuned).at(k).max(k) + more
+        self.tuned.unwrap_or(untuned).at(k) + more
     }
 
     /// The greatest default breadth with which a search among so many eligible rows would still walk.
