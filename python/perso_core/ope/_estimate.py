@@ -262,7 +262,7 @@ def estimate(
     if weighting is not None and ess < FEW:
         notes.append(f"few effective rows: {ess:.1f} of {n}; intervals are too narrow below {FEW}")
     if contributing < FEW:
-        notes.append(f"few rows count: {contributing} of {n} have weight and reward other than 0")
+        notes.append(f"few rewards: {contributing} of {n} rows have weight and a reward other than 0")
     return Estimate(
         estimator=name,
         value=value,
