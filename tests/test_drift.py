@@ -18,6 +18,8 @@ SAMPLE = st.lists(st.floats(-100, 100), min_size=1, max_size=40)
 
 def plain_psi(reference, current, bins, epsilon):
     edges = sorted({float(np.quantile(reference, i / bins)) for i in range(1, bins)})
+    if edges[0] == min(reference):
+        edges = [math.nextafter(edges[0], -math.inf), *edges]
     bounds = [-math.inf, *edges, math.inf]
     total = 0.0
     for low, high in itertools.pairwise(bounds):
@@ -31,7 +33,7 @@ def test_psi_is_that_of_plain_python(reference, current, bins, epsilon):
     found = drift.psi(reference, current, bins=bins, epsilon=epsilon)
     assert found.value == pytest.approx(plain_psi(reference, current, bins, epsilon), abs=1e-9)
     assert found.value >= 0 and found.reference.sum() == pytest.approx(1) == found.current.sum()
-    assert len(found.edges) + 1 == len(found.reference) == len(found.current) <= bins
+    assert len(found.edges) + 1 == len(found.reference) == len(found.current) <= bins + 1
     assert drift.psi(reference, reference, bins=bins).value == 0
 
 
@@ -85,6 +87,13 @@ def test_the_noise_of_psi_is_its_mean_when_nothing_moves():
     found = [drift.psi(rng.random(2000), rng.random(1000)) for _ in range(300)]
     assert np.mean([one.value for one in found]) == pytest.approx(found[0].noise, rel=0.16)
     assert found[0].noise == pytest.approx(9 * (1 / 2000 + 1 / 1000))
+
+
+def test_psi_sees_what_is_new_beyond_a_constant():
+    for new in (3.0, 5.5):
+        found = drift.psi([5.0] * 50, [5.0] * 25 + [new] * 25)
+        assert found.value > 1 and found.noise == 0
+    assert drift.psi([5.0] * 50, [5.0] * 20).value == 0
 
 
 def test_psi_of_a_known_shift():

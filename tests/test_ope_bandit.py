@@ -273,6 +273,14 @@ def test_few_effective_rows_are_reported():
     assert warned(ope.mean_reward(ope.BanditLog(rare, np.ones(1000), np.ones(1000))), "7 of 1000")
 
 
+def test_rare_large_weights_are_reported_whatever_the_standard_error():
+    # 12 weights of 100 where 20 are due, and 1,988 of 0: far from 1, but only 2.3 of its own standard errors.
+    target = np.zeros(2000)
+    target[:12] = 1.0
+    one = ope.ips(ope.BanditLog(np.ones(2000), np.full(2000, 0.01), target))
+    assert one.mean_weight == pytest.approx(0.6) and warned(one, "unsettled: the mean weight is 0.6")
+
+
 def test_no_weight_at_all_is_no_value():
     log = ope.BanditLog([1.0, 2.0], [0.5, 0.5], [0.0, 0.0])
     one = ope.snips(log, interval=ope.Bootstrap())

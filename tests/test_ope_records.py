@@ -250,6 +250,10 @@ def test_rewards_and_probabilities_from_arrow(four):
     for table, target in ((by_position, others), (by_id, others), (by_position, numbers)):
         log = ope.SlateLog.from_records(slates, table, target, missing=0)
         assert log.rewards.tolist() == plain.rewards.tolist() and log.target.tolist() == plain.target.tolist()
+    with pytest.raises(ValueError, match=r"target\['r-0'\]: expected a row for each position from 0 to 2"):
+        ope.SlateLog.from_records(
+            slates, by_position, numbers.set_column(1, "position", pa.array([1, 2, 3] * 4)), missing=0
+        )
     twice = pa.concat_tables([by_position, by_position])
     with pytest.raises(ValueError, match=r"rewards: expected one row a slot.*'r-2' for 1"):
         ope.SlateLog.from_records(slates, twice, others, missing=0)

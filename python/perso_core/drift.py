@@ -35,7 +35,8 @@ class PSI:
 
     Attributes:
         value: sum (c_i - r_i) ln(c_i / r_i) over the bins, at least 0. The rule of thumb: below 0.1 little, above 0.25 much.
-        noise: what two samples of this size from one distribution give on average, (bins - 1) (1 / n + 1 / m); values near
+        noise: what two samples of this size from one distribution give on average, (b - 1) (1 / n + 1 / m) with b the
+            bins that the reference fills; values near
             it mean nothing (Yurdakul 2018, *Statistical properties of population stability index*).
         edges: (bins - 1,) inner edges; bin i holds edges[i - 1] < x <= edges[i].
         reference, current: (bins,) shares, before the floor.
@@ -70,7 +71,7 @@ def psi(reference: ArrayLike, current: ArrayLike, *, bins: int = 10, epsilon: fl
 
     Args:
         reference: (n,) float, finite: what was. Its quantiles are the edges of the bins; equal ones are merged, so values
-            that repeat give fewer bins.
+            that repeat give fewer bins. Beyond the smallest and the largest one that repeat, there is a bin for what is new.
         current: (m,) float, finite: what is.
         bins: how many, at least 2, before merging.
         epsilon: shares below it count as it, so that an empty bin has a logarithm; between 0 and 1.
@@ -82,14 +83,18 @@ def psi(reference: ArrayLike, current: ArrayLike, *, bins: int = 10, epsilon: fl
     if not 0 < _convert.real("epsilon", epsilon) < 1:
         raise _convert.invalid("epsilon", "a number between 0 and 1", epsilon)
     edges = np.unique(np.quantile(before, np.arange(1, count) / count))
-    # An edge at the largest value has nothing above it in the reference: it stays, for what is new beyond.
+    least = before.min()
+    if edges[0] == least:
+        # So many values are the smallest that it is a bin of its own; what is new below is another.
+        edges = np.concatenate([[np.nextafter(least, -np.inf)], edges])
+    # Likewise an edge at the largest value has nothing above it in the reference, and stays.
     shares = [
         np.bincount(np.searchsorted(edges, sample, side="left"), minlength=len(edges) + 1) / len(sample)
         for sample in (before, after)
     ]
     r, c = (np.maximum(one, epsilon) for one in shares)
     value = float(((c - r) * np.log(c / r)).sum())
-    noise = len(edges) * (1 / len(before) + 1 / len(after))
+    noise = (np.count_nonzero(shares[0]) - 1) * (1 / len(before) + 1 / len(after))
     return PSI(value, noise, edges, shares[0], shares[1])
 
 

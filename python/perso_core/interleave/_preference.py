@@ -57,7 +57,7 @@ class Preference:
 
 
 def preference(
-    outcomes: Iterable[Credit] | Iterable[tuple[float, float]] | NDArray[Any] | ArrowStream | Path,
+    outcomes: Iterable[Credit | tuple[float, float]] | NDArray[Any] | ArrowStream | Path,
     *,
     interval: Bootstrap | None = None,
 ) -> Preference:

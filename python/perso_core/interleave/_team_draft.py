@@ -20,7 +20,7 @@ def team_draft(
 ) -> Interleaved:
     """Two rankings as one list in which each item is on the team of the ranking that picked it.
 
-    A click gives 1 to the item's team. O(k); any length.
+    A click gives 1 to the item's team. O(k^2); any length.
 
     Args:
         a: a `Slate` or a sequence of ids, best first.

@@ -34,8 +34,10 @@ __all__ = ["Estimate", "Estimates", "difference"]
 
 FEW = 50
 """Fewer effective rows than this earn a warning."""
-FAR = 4.5
-"""A mean weight this many standard errors from 1 earns a warning: by chance 7 in a million logs."""
+FAR = 4.0
+"""A mean weight this many standard errors from 1 earns a warning: by chance 6 logs in 100,000 for each slot."""
+UNSETTLED = 0.25
+"""A mean weight this far from 1 earns one whatever its standard error, which rare large weights make too small."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -184,6 +186,10 @@ def weights(
     mean = float("nan")
     if mean_is_one:
         mean, far = _mean_weight(found if found.ndim == 2 else found[:, np.newaxis], clusters)
+        if not far and abs(mean - 1) > UNSETTLED:
+            notes.append(
+                f"unsettled: the mean weight is {mean:.4g} in place of 1: rare large weights decide, or are missing"
+            )
         if far:
             notes.append(
                 f"no support, or propensities that are wrong: the mean weight is {mean:.4g}, more than {FAR} "

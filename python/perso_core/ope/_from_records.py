@@ -182,9 +182,10 @@ class _Target:
         given = self._numbers[name]
         n = len(log["choices"])
         if isinstance(given, Mapping):
-            given = [given.get(("slot", slot)) for slot in range(n)] if len(given) == n else list(given)
-            if None in given:
-                raise _convert.invalid(argument, f"positions 0 to {n - 1}", "others")
+            slots = [("slot", slot) for slot in range(n)]
+            if set(given) != set(slots):
+                raise _convert.invalid(argument, f"a row for each position from 0 to {n - 1}", "others")
+            given = [given[slot] for slot in slots]
         found = _convert.probabilities(argument, given, 1)
         if len(found) != n:
             raise _convert.invalid(argument, f"{n} probabilities, one a slot", f"{len(found)}")

@@ -9,6 +9,7 @@ when nothing but the score decides: no diversity, no caps. The rest needs vector
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -113,6 +114,8 @@ def across(log: dict[str, Any], other: dict[str, Any]) -> NDArray[np.float64]:
         raise _convert.invalid("other", "one retrieval where there are no caps", f"{len(other['pool'])}")
     order = by_score(other)
     place = {one: i for i, one in enumerate(order)}
+    # What was there before caps deepened the pool.
+    at_first = set(other["pool"][0]["ids"]) if other["pool"] else set()
     free = not policy["caps"] and policy["diversity"] is None
     out = np.zeros(len(log["choices"]))
     taken: set[Any] = set()
@@ -133,7 +136,7 @@ def across(log: dict[str, Any], other: dict[str, Any]) -> NDArray[np.float64]:
             theirs = other["choices"][slot]
             if item == theirs["greedy"]:
                 out[slot] = _share(epsilon, theirs["eligible"], True)
-            elif epsilon > 0 and item in place:
+            elif epsilon > 0 and item in (place if slot else at_first):
                 if policy["caps"] and slot > 0:
                     raise _unknown(slot, "whether a cap masks the item")
                 out[slot] = _share(epsilon, theirs["eligible"], False)
@@ -188,10 +191,11 @@ def same_but_explore(argument: str, log: dict[str, Any], policy: Policy) -> dict
 
 
 def by_score(record: dict[str, Any]) -> list[Any]:
-    """The pool's ids, best first: by score, then by id."""
+    """The pool's ids, best first: by score, then by id. Of two zeros the positive one is the larger, as in the core."""
     ids = [one for step in record["pool"] for one in step["ids"]]
-    scores = [score for step in record["pool"] for score in step["scores"]]
-    return [one for _, one in sorted(zip(scores, ids, strict=True), key=lambda pair: (-pair[0], pair[1]))]
+    scores = [float(score) for step in record["pool"] for score in step["scores"]]
+    order = sorted(range(len(ids)), key=lambda i: (-scores[i], math.copysign(1.0, scores[i]) < 0, ids[i]))
+    return [ids[i] for i in order]
 
 
 def marginals(log: dict[str, Any], record: dict[str, Any], epsilon: float) -> NDArray[np.float64] | None:
