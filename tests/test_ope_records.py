@@ -187,14 +187,21 @@ def test_estimates_from_records_find_the_value():
     # What is assumed more is more precise.
     errors = [found[name].standard_error for name in ("iips", "rips", "slate ips")]
     assert errors == sorted(errors)
-    pbm = ope.pbm(log, mean.mean(axis=0))
+    everywhere = ope.SlateLog.from_records(slates, rewards, others, marginals="all")
+    assert ope.iips(everywhere) == found["iips"]
+    pbm = ope.pbm(everywhere, mean.mean(axis=0))
     assert pbm.standard_error < found["iips"].standard_error
 
 
 def test_marginals_are_there_when_nothing_but_the_score_decides():
     slates, others, _ = logged(5)
     rewards = {s.request_id: [0, 0, 1] for s in slates}
-    assert ope.SlateLog.from_records(slates, rewards, others).logged_marginals.shape == (5, 3, 3)
+    for kind, shape in (("own", (5, 3)), ("all", (5, 3, 3))):
+        log = ope.SlateLog.from_records(slates, rewards, others, marginals=kind)
+        assert log.logged_marginals.shape == log.target_marginals.shape == shape
+    assert ope.SlateLog.from_records(slates, rewards, others, marginals=None).logged_marginals is None
+    with pytest.raises(ValueError, match="marginals: expected None or 'own' or 'all'"):
+        ope.SlateLog.from_records(slates, rewards, others, marginals="some")
     cat, _, user = world(1)
     a = policy(TERMS_A, 0.2, mmr=0.3)
     diverse = [made(cat, user, a, seed, k=3) for seed in range(4)]

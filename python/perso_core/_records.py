@@ -38,24 +38,13 @@ def document(argument: str, record: object) -> dict[str, Any]:
     return dict(record)
 
 
-def each(argument: str, records: object) -> Iterator[dict[str, Any]]:
-    """The documents of several records, which a single one is not."""
+def several(argument: str, records: object) -> Iterable[Any]:
+    """Several records, which a single one is not."""
     if isinstance(records, str | Mapping | Slate) or not isinstance(records, Iterable):
         raise _convert.wrong_type(
             argument, "an iterable of Slates, records or JSON texts", _convert.kind_of(records)
         )
-    for i, record in enumerate(records):
-        yield document(f"{argument}[{i}]", record)
-
-
-def by_request(argument: str, records: object) -> dict[str, dict[str, Any]]:
-    """The same by request id, each of which may come once."""
-    found: dict[str, dict[str, Any]] = {}
-    for one in each(argument, records):
-        if one["request_id"] in found:
-            raise _convert.invalid(argument, "each request once", f"{one['request_id']!r} twice")
-        found[one["request_id"]] = one
-    return found
+    return records
 
 
 def shown(argument: str, slates: object) -> Iterator[tuple[list[Any], list[float], dict[str, list[float]]]]:

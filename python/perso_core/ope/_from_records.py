@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import _arrow, _convert, _records
+from .. import _arrow, _convert
 from ..policy import Policy
 from ..results import Slate
 from ._law import across, along, explorer, marginals, same_but_explore
 from ._slate_log import SlateLog
+from ._told import Told, by_request
 
-_Document = dict[str, Any]
 _Grid = NDArray[np.float64]
 
 
@@ -25,31 +25,38 @@ def slate_log(
     target: Any,
     missing: float | None,
     clusters: Mapping[str, int | str] | None,
+    positions: str | None,
 ) -> SlateLog:
     """`SlateLog.from_records`."""
-    logs = _records.by_request("records", records)
+    kind = _convert.optional_choice("marginals", positions, ("own", "all"))
+    logs = by_request("records", records)
     if not logs:
         raise _convert.invalid("records", "at least one record", "none")
     otherwise = None if missing is None else _convert.real("missing", missing)
-    k = max(len(log["choices"]) for log in logs.values())
+    k = max(len(log) for log in logs.values())
     if k == 0:
         raise _convert.invalid("records", "a slate with at least one item", "empty slates only")
     shape = (len(logs), k)
     given = _rewards(rewards, logs)
     laws = _Target(target, logs)
     out = {"rewards": np.zeros(shape), "logged": np.ones(shape), "target": np.ones(shape)}
-    tables: dict[str, _Grid] = {name: np.zeros((*shape, k)) for name in ("logged", "target")}
-    known = True
+    size = shape if kind == "own" else (*shape, k)
+    known = kind is not None
+    tables = {name: np.zeros(size if known else 0) for name in ("logged", "target")}
     for row, (name, log) in enumerate(logs.items()):
-        n = len(log["choices"])
+        n = len(log)
         out["rewards"][row, :n] = _row(name, log, given.get(name), otherwise)
-        out["logged"][row, :n] = [choice["propensity"] for choice in log["choices"]]
+        out["logged"][row, :n] = log.propensities
         out["target"][row, :n] = laws.propensities(name, log)
         before, after = (_own(log), laws.marginals(name, log)) if known else (None, None)
         if before is None or after is None:
             known = False
             continue
-        tables["logged"][row, :n, :n], tables["target"][row, :n, :n] = before, after
+        for table, found in (("logged", before), ("target", after)):
+            if kind == "own":
+                tables[table][row, :n] = np.diagonal(found)
+            else:
+                tables[table][row, :n, :n] = found
     groups = None
     if clusters is not None:
         if not isinstance(clusters, Mapping):
@@ -57,7 +64,7 @@ def slate_log(
         groups = [_of("clusters", clusters, name) for name in logs]
     return make(
         **out,
-        lengths=np.array([len(log["choices"]) for log in logs.values()], dtype=np.int64),
+        lengths=np.array([len(log) for log in logs.values()], dtype=np.int64),
         logged_marginals=tables["logged"] if known else None,
         target_marginals=tables["target"] if known else None,
         request_ids=list(logs),
@@ -65,12 +72,12 @@ def slate_log(
     )
 
 
-def _own(log: _Document) -> _Grid | None:
+def _own(log: Told) -> _Grid | None:
     """Marginals of the logging policy, whose propensities are known whatever it explores by."""
-    explore = log["policy"]["explore"]
+    explore = log.policy["explore"]
     if explore is not None and explore["kind"] != "epsilon_greedy":
         return None
-    return marginals(log, log, explorer("records", log["policy"]))
+    return marginals(log, log, explorer("records", log.policy))
 
 
 def _of(argument: str, values: Mapping[str, Any], name: str) -> Any:
@@ -82,7 +89,7 @@ def _of(argument: str, values: Mapping[str, Any], name: str) -> Any:
 # --- rewards ---------------------------------------------------------------------------------------
 
 
-def _rewards(rewards: Any, logs: dict[str, _Document]) -> Mapping[str, Any]:
+def _rewards(rewards: Any, logs: dict[str, Told]) -> Mapping[str, Any]:
     """By request id: a sequence, or a mapping of slots (as ("slot", i)) or item ids to numbers."""
     given: Mapping[str, Any] = (
         rewards if isinstance(rewards, Mapping) else _from_table("rewards", rewards, "reward")
@@ -115,9 +122,9 @@ def _from_table(argument: str, table: Any, value: str) -> dict[str, dict[Any, fl
     return out
 
 
-def _row(name: str, log: _Document, given: Any, missing: float | None) -> list[float]:
+def _row(name: str, log: Told, given: Any, missing: float | None) -> list[float]:
     argument = f"rewards[{name!r}]"
-    ids = [choice["id"] for choice in log["choices"]]
+    ids = log.ids
     if given is None:
         given = {}
     if not isinstance(given, Mapping):
@@ -149,9 +156,9 @@ def _row(name: str, log: _Document, given: Any, missing: float | None) -> list[f
 class _Target:
     """The evaluated policy, in whichever form it came."""
 
-    def __init__(self, target: Any, logs: dict[str, _Document]) -> None:
+    def __init__(self, target: Any, logs: dict[str, Told]) -> None:
         self._policy = target if isinstance(target, Policy) else None
-        self._records: dict[str, _Document] = {}
+        self._records: dict[str, Told] = {}
         self._numbers: Mapping[str, Any] = {}
         if self._policy is not None:
             return
@@ -164,7 +171,7 @@ class _Target:
         elif isinstance(target, Slate):
             raise _convert.wrong_type("target", "an iterable of Slates", "one Slate")
         else:
-            self._records = _records.by_request("target", target)
+            self._records = by_request("target", target)
         known = self._records or self._numbers
         lacking = [name for name in logs if name not in known]
         strange = [name for name in known if name not in logs]
@@ -173,14 +180,14 @@ class _Target:
         if strange:
             raise _convert.invalid("target", "requests of the records", f"{strange[0]!r}, which is none")
 
-    def propensities(self, name: str, log: _Document) -> _Grid:
+    def propensities(self, name: str, log: Told) -> _Grid:
         if self._policy is not None:
             return along(log, explorer("target", same_but_explore("target", log, self._policy)))
         if self._records:
             return across(log, self._records[name])
         argument = f"target[{name!r}]"
         given = self._numbers[name]
-        n = len(log["choices"])
+        n = len(log)
         if isinstance(given, Mapping):
             slots = [("slot", slot) for slot in range(n)]
             if set(given) != set(slots):
@@ -191,10 +198,10 @@ class _Target:
             raise _convert.invalid(argument, f"{n} probabilities, one a slot", f"{len(found)}")
         return found
 
-    def marginals(self, name: str, log: _Document) -> _Grid | None:
+    def marginals(self, name: str, log: Told) -> _Grid | None:
         if self._policy is not None:
             return marginals(log, log, explorer("target", same_but_explore("target", log, self._policy)))
         if self._records:
             other = self._records[name]
-            return marginals(log, other, explorer("target", other["policy"]))
+            return marginals(log, other, explorer("target", other.policy))
         return None

@@ -12,9 +12,6 @@ from .. import _convert
 
 __all__ = ["Bootstrap", "Interval", "Normal"]
 
-# Rows drawn at once by the bootstrap: bounds its memory, not its result.
-_BLOCK = 4_000_000
-
 
 @dataclass(frozen=True)
 class Normal:
@@ -78,13 +75,13 @@ class Bootstrap:
         rng = np.random.Generator(np.random.Philox(self.seed))
         both = np.concatenate([top, bottom], axis=1)
         drawn = np.empty(self.resamples)
-        step = max(1, _BLOCK // (n * both.shape[1]))
-        for start in range(0, self.resamples, step):
-            count = min(step, self.resamples - start)
-            sums = both[rng.integers(0, n, (count, n))].sum(axis=1)
-            split = top.shape[1]
+        split = top.shape[1]
+        for i in range(self.resamples):
+            # How often each row is drawn, and not the rows: a pass over memory in order.
+            times = np.bincount(rng.integers(0, n, n), minlength=n)
+            sums = times @ both
             with np.errstate(divide="ignore", invalid="ignore"):
-                drawn[start : start + count] = (sums[:, :split] / sums[:, split:]).sum(axis=1)
+                drawn[i] = (sums[:split] / sums[split:]).sum()
         # A resample without any weight has no value.
         drawn = drawn[np.isfinite(drawn)]
         if not len(drawn):

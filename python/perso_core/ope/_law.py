@@ -9,15 +9,15 @@ when nothing but the score decides: no diversity, no caps. The rest needs vector
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .. import _convert, _records
+from .. import _convert
 from ..policy import Policy
+from ._told import Told, told
 
 __all__ = ["epsilon_greedy_marginals", "propensities"]
 
@@ -41,10 +41,10 @@ def propensities(record: Any, other: Any) -> NDArray[np.float64]:
             policy as long as both slates agree, which is all there is to know when it does not explore.
         FormatError: a record that is none.
     """
-    log = _records.document("record", record)
+    log = told("record", record)
     if isinstance(other, Policy):
         return along(log, explorer("other", same_but_explore("other", log, other)))
-    return across(log, _records.document("other", other))
+    return across(log, told("other", other))
 
 
 def epsilon_greedy_marginals(ranks: ArrayLike, pool: int, slots: int, epsilon: float) -> NDArray[np.float64]:
@@ -76,17 +76,17 @@ def epsilon_greedy_marginals(ranks: ArrayLike, pool: int, slots: int, epsilon: f
     out = np.zeros((len(found), count))
     if not len(inside):
         return out
-    width = int(found.max()) + 1
-    better = np.arange(width)
-    # state[i, b]: item i is still there, with b better ones.
-    state = np.zeros((len(inside), width))
-    state[np.arange(len(inside)), found[inside]] = 1.0
+    # state[i, d]: item i is still there, and d of those better than it are gone.
+    state = np.zeros((len(inside), count + 1))
+    state[:, 0] = 1.0
+    better = found[inside, np.newaxis] - np.arange(count + 1)
+    first = better == 0
     for slot in range(count):
         left = n - slot
         share = eps / left
-        out[inside, slot] = share * state.sum(axis=1) + (1 - eps) * state[:, 0]
+        out[inside, slot] = share * state.sum(axis=1) + (1 - eps) * (state * first).sum(axis=1)
         moved = state * share * np.maximum(left - 1 - better, 0)
-        moved[:, :-1] += state[:, 1:] * (1 - eps + share * better[1:])
+        moved[:, 1:] += (state * np.where(better > 0, 1 - eps + share * better, 0.0))[:, :-1]
         state = moved
     return np.minimum(out, 1.0)
 
@@ -94,58 +94,60 @@ def epsilon_greedy_marginals(ranks: ArrayLike, pool: int, slots: int, epsilon: f
 # --- parts -----------------------------------------------------------------------------------------
 
 
-def along(log: dict[str, Any], epsilon: float) -> NDArray[np.float64]:
+def along(log: Told, epsilon: float) -> NDArray[np.float64]:
     """Of the record's own policy with another epsilon: greedy choice and eligible set stand in the record."""
-    choices = log["choices"]
-    return np.array([_share(epsilon, one["eligible"], one["id"] == one["greedy"]) for one in choices])
+    slots = zip(log.ids, log.greedy, log.eligible, strict=True)
+    return np.array([_share(epsilon, n, one == greedy) for one, greedy, n in slots], dtype=np.float64)
 
 
-def across(log: dict[str, Any], other: dict[str, Any]) -> NDArray[np.float64]:
+def across(log: Told, other: Told) -> NDArray[np.float64]:
     """Of the policy that left another record for the same request."""
-    if log["request_id"] != other["request_id"]:
-        raise _convert.invalid(
-            "other", f"a record of request {log['request_id']!r}", f"{other['request_id']!r}"
-        )
-    if log["k"] != other["k"]:
-        raise _convert.invalid("other", f"a slate of k={log['k']}, as the logged one", f"k={other['k']}")
-    policy = other["policy"]
-    epsilon = explorer("other", policy)
-    if len(other["pool"]) > 1 and not policy["caps"]:
-        raise _convert.invalid("other", "one retrieval where there are no caps", f"{len(other['pool'])}")
-    order = by_score(other)
-    place = {one: i for i, one in enumerate(order)}
-    # What was there before caps deepened the pool.
-    at_first = set(other["pool"][0]["ids"]) if other["pool"] else set()
-    free = not policy["caps"] and policy["diversity"] is None
-    out = np.zeros(len(log["choices"]))
+    if log.request_id != other.request_id:
+        raise _convert.invalid("other", f"a record of request {log.request_id!r}", f"{other.request_id!r}")
+    if log.k != other.k:
+        raise _convert.invalid("other", f"a slate of k={log.k}, as the logged one", f"k={other.k}")
+    epsilon = explorer("other", other.policy)
+    if other.steps > 1 and not other.policy["caps"]:
+        raise _convert.invalid("other", "one retrieval where there are no caps", f"{other.steps}")
+    return _by_score_alone(log, other, epsilon) if other.by_score_alone else _together(log, other, epsilon)
+
+
+def _by_score_alone(log: Told, other: Told, epsilon: float) -> NDArray[np.float64]:
+    """The best of the pool that is left, whatever stands above."""
+    order: list[Any] = other.pool.tolist()
+    pool = set(order)
+    out = np.zeros(len(log))
     taken: set[Any] = set()
-    together = True
-    top = 0
-    for slot, choice in enumerate(log["choices"]):
-        item = choice["id"]
-        if free:
-            while top < len(order) and order[top] in taken:
-                top += 1
-            left = len(order) - sum(one in place for one in taken)
-            if item in place:
-                out[slot] = _share(epsilon, left, item == order[top])
-        elif together:
-            if slot >= len(other["choices"]):
-                # It had nothing left to show.
-                break
-            theirs = other["choices"][slot]
-            if item == theirs["greedy"]:
-                out[slot] = _share(epsilon, theirs["eligible"], True)
-            elif epsilon > 0 and item in (place if slot else at_first):
-                if policy["caps"] and slot > 0:
-                    raise _unknown(slot, "whether a cap masks the item")
-                out[slot] = _share(epsilon, theirs["eligible"], False)
-        elif slot and out[slot - 1] > 0:
-            raise _unknown(slot, "its greedy choice after items that it has not put there itself")
-        if not free and out[slot] == 0:
-            break
+    top, left = 0, len(order)
+    for slot, item in enumerate(log.ids):
+        while top < len(order) and order[top] in taken:
+            top += 1
+        if item in pool:
+            out[slot] = _share(epsilon, left, item == order[top])
+            left -= 1
         taken.add(item)
-        together = together and slot < len(other["choices"]) and item == other["choices"][slot]["id"]
+    return out
+
+
+def _together(log: Told, other: Told, epsilon: float) -> NDArray[np.float64]:
+    """What the other record tells as long as both slates agree, and nothing after a slot of probability 0."""
+    out = np.zeros(len(log))
+    for slot, item in enumerate(log.ids):
+        if slot >= len(other):
+            # It had nothing left to show.
+            break
+        if item == other.greedy[slot]:
+            out[slot] = _share(epsilon, other.eligible[slot], True)
+        elif epsilon > 0 and item in other.pool.tolist():
+            if other.policy["caps"] and slot > 0:
+                raise _unknown(slot, "whether a cap masks the item")
+            # What caps brought in later was not there for the first slot.
+            if item not in other.later:
+                out[slot] = _share(epsilon, other.eligible[slot], False)
+        if out[slot] == 0:
+            break
+        if item != other.ids[slot] and slot + 1 < len(log):
+            raise _unknown(slot + 1, "its greedy choice after items that it has not put there itself")
     return out
 
 
@@ -177,10 +179,10 @@ def explorer(argument: str, policy: Mapping[str, Any]) -> float:
     return float(explore["epsilon"])
 
 
-def same_but_explore(argument: str, log: dict[str, Any], policy: Policy) -> dict[str, Any]:
+def same_but_explore(argument: str, log: Told, policy: Policy) -> dict[str, Any]:
     """The document of a policy that is the record's but for its exploration."""
     document: dict[str, Any] = json.loads(policy.to_json())
-    differ = [name for name in document if name != "explore" and document[name] != log["policy"].get(name)]
+    differ = [name for name in document if name != "explore" and document[name] != log.policy.get(name)]
     if differ:
         raise _convert.invalid(
             argument,
@@ -190,23 +192,13 @@ def same_but_explore(argument: str, log: dict[str, Any], policy: Policy) -> dict
     return document
 
 
-def by_score(record: dict[str, Any]) -> list[Any]:
-    """The pool's ids, best first: by score, then by id. Of two zeros the positive one is the larger, as in the core."""
-    ids = [one for step in record["pool"] for one in step["ids"]]
-    scores = [float(score) for step in record["pool"] for score in step["scores"]]
-    order = sorted(range(len(ids)), key=lambda i: (-scores[i], math.copysign(1.0, scores[i]) < 0, ids[i]))
-    return [ids[i] for i in order]
-
-
-def marginals(log: dict[str, Any], record: dict[str, Any], epsilon: float) -> NDArray[np.float64] | None:
-    """Of the log's items at each position, under the policy of `record` with this epsilon; None where unknown."""
-    policy = record["policy"]
-    slots = len(log["choices"])
-    if policy["caps"] or policy["diversity"] is not None or len(record["pool"]) != 1:
-        return None
-    order = by_score(record)
-    if len(order) < slots:
-        return None
-    place = {one: i for i, one in enumerate(order)}
-    ranks = np.array([place.get(choice["id"], -1) for choice in log["choices"]], dtype=np.int64)
-    return epsilon_greedy_marginals(ranks, len(order), max(slots, 1), epsilon)[:, :slots]
+def marginals(log: Told, other: Told, epsilon: float) -> NDArray[np.float64] | None:
+    """(slots, slots) of the log's items at each position, under the policy of another record, or of the same, with
+    this epsilon; None where unknown.
+    """
+    slots = len(log)
+    if not other.by_score_alone or other.steps != 1 or len(other.pool) < slots or slots == 0:
+        return np.zeros((0, 0)) if slots == 0 else None
+    place = {one: i for i, one in enumerate(other.pool.tolist())}
+    ranks = np.array([place.get(one, -1) for one in log.ids], dtype=np.int64)
+    return epsilon_greedy_marginals(ranks, len(other.pool), slots, epsilon)

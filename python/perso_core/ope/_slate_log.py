@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -156,6 +156,7 @@ class SlateLog:
         *,
         missing: float | None = None,
         clusters: Mapping[str, int | str] | None = None,
+        marginals: Literal["own", "all"] | None = "own",
     ) -> SlateLog:
         """The log straight from decision records.
 
@@ -171,9 +172,10 @@ class SlateLog:
                 an Arrow table with the columns request_id, position and propensity.
             missing: the reward of a slot that `rewards` does not name; None to raise instead.
             clusters: {request_id: int or str}, such as the user; None for independent slates.
-
-        Where both policies are epsilon-greedy without diversity and caps, marginal probabilities are computed exactly
-        (`epsilon_greedy_marginals`), so that `iips` and `pbm` work; else they are None.
+            marginals: where both policies are epsilon-greedy without diversity and caps, marginal probabilities are
+                computed exactly (`epsilon_greedy_marginals`): "own" of each item at its own position, for `iips`;
+                "all" at every position, for `pbm`, which takes slots times the memory. None computes none, and where
+                another policy is in play they are None.
 
         Raises:
             ValueError: a request without reward or target, a reward for a request or item that was not logged, or a
@@ -182,7 +184,7 @@ class SlateLog:
         """
         from ._from_records import slate_log
 
-        return slate_log(cls, records, rewards, target, missing, clusters)
+        return slate_log(cls, records, rewards, target, missing, clusters, marginals)
 
     def __len__(self) -> int:
         return len(self.rewards)
