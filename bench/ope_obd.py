@@ -2,17 +2,20 @@
 
     PERSO_BENCH_DATA=DIR python -m bench.ope_obd        # or: python -m bench.ope_obd DIR
 
-Two policies, uniformly random and Bernoulli Thompson sampling (bts), served the same fashion shop in the same week, and both
-logged their propensities. So each log estimates the other policy's click rate, and that policy's own log says what
-it was. `DIR/obd` holds `{random,bts}_{men,women}.csv.gz` of the dataset's small version: 10,000 impressions each.
+Two policies, uniformly random and Bernoulli Thompson sampling (bts), served the same fashion shop in the same
+week, and both logged their propensities. So each log estimates the other policy's click rate, and that
+policy's own log says what it was. `DIR/obd` holds `{random,bts}_{men,women}.csv.gz` of the dataset's small
+version: 10,000 impressions each.
 
-Data: Saito, Aihara, Matsutani, Narita 2020, *Open Bandit Dataset and Pipeline*, arXiv 2008.07146; ZOZO, CC BY 4.0.
+Data: Saito, Aihara, Matsutani, Narita 2020, *Open Bandit Dataset and Pipeline*, arXiv 2008.07146; ZOZO, CC BY
+4.0.
 
-What the evaluated policy does is known as follows. Random: one in as many as there are items. bts: its propensities change
-within the week and are logged for chosen items alone, so its choices' frequencies by position in its own log stand for
-the mean of it; no click of that log is used. Items do not depend on the reader under either. The model of `dm` and `dr`
-is a click rate by item, shrunk to the mean and cross-fitted over ten folds by time. An impression is one slot here: the data
-do not say which were shown together, so estimators of slates have nothing to run on.
+What the evaluated policy does is known as follows. Random: one in as many as there are items. bts: its
+propensities change within the week and are logged for chosen items alone, so its choices' frequencies by
+position in its own log stand for the mean of it; no click of that log is used. Items do not depend on the
+reader under either. The model of `dm` and `dr` is a click rate by item, shrunk to the mean and cross-fitted
+over ten folds by time. An impression is one slot here: the data do not say which were shown together, so
+estimators of slates have nothing to run on.
 """
 
 from __future__ import annotations
@@ -35,8 +38,8 @@ CAMPAIGNS = ("men", "women")
 FOLDS = 10
 # A click rate by item counts as if it had this many more impressions at the mean rate.
 SHRINK = 200.0
-# Standard errors of the difference between an estimate and what it estimates, beyond which the run fails. Sixteen
-# independent comparisons would fail by chance once in a thousand runs.
+# Standard errors of the difference between an estimate and what it estimates, beyond which the run fails.
+# Sixteen independent comparisons would fail by chance once in a thousand runs.
 FAR = 4.0
 CLIP = 10.0
 
@@ -152,9 +155,8 @@ def main(arguments: list[str] | None = None) -> int:
     print("|---|---|--:|--:|--:|--:|--:|--:|")
     for row in rows:
         print("| " + " | ".join(row) + " |")
-    print(
-        "\nOff by s.e.: from the on-policy mean, in standard errors of the difference. The estimates' warnings:\n"
-    )
+    print("\nOff by s.e.: from the on-policy mean, in standard errors of the difference.")
+    print("The estimates' own warnings:\n")
     for text in notes:
         print("-", text)
     for text in failures:

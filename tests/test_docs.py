@@ -1,4 +1,4 @@
-"""The pages in docs/ work as printed: their Python blocks run in order, and print what the text blocks say."""
+"""The pages in docs/ work as printed: their Python blocks run in order and print what the text blocks say."""
 
 from __future__ import annotations
 

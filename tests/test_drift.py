@@ -82,7 +82,7 @@ def test_p_values_of_equal_laws_are_no_smaller_than_chance(method):
 
 
 def test_the_noise_of_psi_is_its_mean_when_nothing_moves():
-    """Mean of 300 chi-squares with 9 degrees: relative error sqrt(2 / 9 / 300) = 2.7%; 5 of them, and bias of order 1/n."""
+    """Mean of 300 chi-squares with 9 degrees: relative error sqrt(2 / 9 / 300) = 2.7%; 5 of them, and bias."""
     rng = np.random.default_rng(3)
     found = [drift.psi(rng.random(2000), rng.random(1000)) for _ in range(300)]
     assert np.mean([one.value for one in found]) == pytest.approx(found[0].noise, rel=0.16)
@@ -97,7 +97,7 @@ def test_psi_sees_what_is_new_beyond_a_constant():
 
 
 def test_psi_of_a_known_shift():
-    """Two normals one standard deviation apart: the symmetric KL divergence is 1, and ten bins see most of it."""
+    """Two normals a standard deviation apart: the symmetric KL divergence is 1, and ten bins see most of it."""
     rng = np.random.default_rng(4)
     value = drift.psi(rng.standard_normal(50_000), rng.standard_normal(50_000) + 1).value
     assert 0.85 < value < 1

@@ -77,7 +77,7 @@ def test_team_drafts_follow_their_probabilities():
 
 
 def coins(method, seed, request_id):
-    """The numbers of a request: SHA-256 over a purpose, the seed, the request and a counter, 64 bits at a time."""
+    """The numbers of a request: SHA-256 over purpose, seed, request and a counter, 64 bits at a time."""
     for counter in itertools.count():
         text = f"perso_core.interleave.{method}/1".encode() + b"\0" + struct.pack("<Q", seed)
         text += request_id.encode() + b"\0" + struct.pack("<Q", counter)
@@ -106,8 +106,10 @@ def test_draws_are_the_same_in_another_process():
     a, b = list("abcdef"), list("fdbaec")
     here = interleave.team_draft(a, b, seed=7, request_id="r-1").ids.tolist()
     assert "".join(here) == "afdbec"
-    script = "import perso_core as pc; print(''.join(pc.interleave.team_draft('abcdef', 'fdbaec', seed=7, request_id='r-1').ids))"
-    script = script.replace("'abcdef', 'fdbaec'", "list('abcdef'), list('fdbaec')")
+    script = (
+        "import perso_core as pc; shown = pc.interleave.team_draft(list('abcdef'), list('fdbaec'), seed=7, "
+        "request_id='r-1'); print(''.join(shown.ids))"
+    )
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "".join(here)
 

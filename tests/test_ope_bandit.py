@@ -1,7 +1,8 @@
-"""Off-policy evaluation of single choices: against loops in plain Python, and against simulations of known value.
+"""Off-policy evaluation of single choices: against loops in plain Python, and against simulations of known
+value.
 
-Simulations are seeded, so one that passes once passes always. Each states how often a right implementation would fail
-with another seed: 5 standard errors are 6e-7 two-sided.
+Simulations are seeded, so one that passes once passes always. Each states how often a right implementation
+would fail with another seed: 5 standard errors are 6e-7 two-sided.
 """
 
 import math
@@ -118,7 +119,7 @@ RUNS, ROWS = 400, 500
 
 @pytest.fixture(scope="module")
 def runs():
-    """Estimates of the same truth from many logs. The model is good, wrong, or right with wrong propensities."""
+    """Estimates of one truth from many logs. The model is good, wrong, or right with wrong propensities."""
     rng = np.random.default_rng(1)
     m, contexts = 5, 4
     means = rng.random((contexts, m))

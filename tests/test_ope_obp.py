@@ -1,7 +1,8 @@
 """The same arrays as Open Bandit Pipeline (obp) gets, and the same answers.
 
-`ANSWERS` are those of obp 0.5.7, to its last digits, and each is worked out again here with fractions. Where obp is installed
-it is asked again. It brings much that has nothing to do with its estimators, so it is not among the test requirements.
+`ANSWERS` are those of obp 0.5.7, to its last digits, and each is worked out again here with fractions. Where
+obp is installed it is asked again. It brings much that has nothing to do with its estimators, so it is not
+among the test requirements.
 """
 
 import importlib
@@ -29,13 +30,13 @@ def choices():
 
 
 def slates():
-    """Rewards, numerators over 20 of probabilities given the slots above and of marginals, and actions of a model."""
+    """Rewards; numerators over 20 of probabilities given the slots above, and of marginals; actions."""
     grids = [1 + numbers(N * K, step, 19).reshape(N, K) for step in (23, 29, 31, 37)]
     return numbers(N * K, 13, 5).reshape(N, K), *grids, numbers(N * K, 19, 23).reshape(N, K) % M
 
 
 def models():
-    """For cascade DR: a model of every action in every slot, and the evaluated law, over a denominator a slot."""
+    """For cascade DR: a model of every action in every slot, and the evaluated law over a denominator."""
     q = numbers(N * K * M, 43, 17).reshape(N, K, M)
     return q, 1 + numbers(N * K * M, 47, 13).reshape(N, K, M)
 

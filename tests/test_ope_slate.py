@@ -1,7 +1,9 @@
-"""Off-policy evaluation of slates: every slate of a small world, so expectations are sums and not simulations.
+"""Off-policy evaluation of slates: every slate of a small world, so expectations are sums and not
+simulations.
 
-An estimator without self-normalisation is a mean over rows, and row i adds `influence[i] + value`. Its expectation under
-the logging policy is therefore the sum of what each possible slate adds, times that slate's probability.
+An estimator without self-normalisation is a mean over rows, and row i adds `influence[i] + value`. Its
+expectation under the logging policy is therefore the sum of what each possible slate adds, times that slate's
+probability.
 """
 
 import itertools
@@ -127,7 +129,9 @@ def test_discounts_weigh_slots(seed):
 
 @pytest.mark.parametrize("seed", range(5))
 def test_cascade_dr_is_unbiased_with_any_model(seed):
-    """`expected` has to be the expectation of `predicted` over the evaluated policy's choice; `predicted` may be anything."""
+    """`expected` has to be the expectation of `predicted` over the evaluated policy's choice; `predicted` may
+    be anything.
+    """
     rng, logging, target, mean, log = both(seed, "cascade")
     table = target.table
     predicted = rng.random((ITEMS, ITEMS, ITEMS, K))

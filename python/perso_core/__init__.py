@@ -7,8 +7,8 @@
     slate = pc.rank(catalog, user_vector, policy, k=20, exclude=seen_ids)
     slate.ids, slate.scores, slate.propensities, slate.reasons, slate.record()
 
-Start with `help(pc.rank)`, `help(pc.Catalog)` and `help(pc.Policy)`; `pc.Index` is for vectors alone. What a log of
-decisions is good for afterwards: `pc.ope`, `pc.interleave`, `pc.drift`, `pc.exposure`, `pc.agreement`.
+Start with `help(pc.rank)`, `help(pc.Catalog)` and `help(pc.Policy)`; `pc.Index` is for vectors alone. What a
+log of decisions is good for afterwards: `pc.ope`, `pc.interleave`, `pc.drift`, `pc.exposure`, `pc.agreement`.
 """
 
 from typing import TYPE_CHECKING, Any

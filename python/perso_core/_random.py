@@ -1,7 +1,7 @@
 """Random numbers that are a function of a seed and a request: no state, the same on every machine and NumPy.
 
-SHA-256 in counter mode: block i is SHA-256(purpose, 0, seed as 8 little-endian bytes, request id, 0, i as 8 bytes), read as
-four 64-bit numbers. A purpose per use keeps draws for one thing apart from draws for another.
+SHA-256 in counter mode: block i is SHA-256(purpose, 0, seed as 8 little-endian bytes, request id, 0, i as 8
+bytes), read as four 64-bit numbers. A purpose per use keeps draws for one thing apart from draws for another.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """A small linear programme: maximise c x with A x = b, x >= 0, by the two-phase tableau simplex.
 
-For problems of a dozen rows and a thousand columns. The entering column is that of the greatest gain, and Bland's (the
-first that gains) once pivots stop helping, so it ends. Deterministic: ties go to the lowest index.
+For problems of a dozen rows and a thousand columns. The entering column is that of the greatest gain, and
+Bland's (the first that gains) once pivots stop helping, so it ends. Deterministic: ties go to the lowest
+index.
 """
 
 from __future__ import annotations

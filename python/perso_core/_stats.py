@@ -27,7 +27,7 @@ def student_t(t: float, freedom: float) -> float:
 
 
 def _incomplete_beta(a: float, b: float, x: float) -> float:
-    """The regularised incomplete beta function by its continued fraction (DLMF 8.17.22), evaluated by Lentz."""
+    """The regularised incomplete beta function by its continued fraction (DLMF 8.17.22), after Lentz."""
     if x <= 0 or x >= 1:
         return float(x >= 1)
     if x > (a + 1) / (a + b + 2):
@@ -57,7 +57,7 @@ def _away(x: float, tiny: float) -> float:
 
 
 def kolmogorov(x: float) -> float:
-    """P(K > x) of Kolmogorov's distribution, 2 sum (-1)^(j-1) exp(-2 j^2 x^2), or its dual where that is slow."""
+    """P(K > x) of Kolmogorov's law, 2 sum (-1)^(j-1) exp(-2 j^2 x^2), or its dual where that is slow."""
     if x <= 0:
         return 1.0
     if x < 1:
@@ -68,10 +68,11 @@ def kolmogorov(x: float) -> float:
 
 
 def smirnov_exact(statistic: float, n: int, m: int) -> float:
-    """P(D >= statistic) of two samples of n and m from one continuous law, by counting lattice paths (Hodges 1957).
+    """P(D >= statistic) of two samples of n and m from one continuous law, by counting lattice paths (Hodges
+    1957).
 
-    A path's step right or up is the next value of the first or second sample; those that stay strictly within the
-    band |i / n - j / m| < statistic are counted row by row, as a share of all so that nothing overflows.
+    A path's step right or up is the next value of the first or second sample; those that stay strictly within
+    the band |i / n - j / m| < statistic are counted row by row, as a share of all so that nothing overflows.
     """
     if statistic <= 0:
         return 1.0

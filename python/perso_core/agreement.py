@@ -1,7 +1,7 @@
 """How alike two rankings are: overlap, rank-biased overlap, Kendall's tau.
 
-Each takes two `Slate`s, or two sequences of ids, best first, and returns one number. For a shadow policy beside the
-one that serves: how different is what it would have shown?
+Each takes two `Slate`s, or two sequences of ids, best first, and returns one number. For a shadow policy
+beside the one that serves: how different is what it would have shown?
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ def overlap(a: Slate | Any, b: Slate | Any, k: int | None = None) -> float:
     Args:
         a: a `Slate` or a sequence of ids, best first.
         b: the other one, likewise.
-        k: how many; None for the length of the shorter one. A ranking that is shorter than k has nothing there.
+        k: how many; None for the length of the shorter one. A ranking that is shorter than k has nothing
+            there.
     """
     first, second = ranking("a", a), ranking("b", b)
     depth = min(len(first), len(second)) if k is None else _convert.integer("k", k, 1)
@@ -35,9 +36,9 @@ def overlap(a: Slate | Any, b: Slate | Any, k: int | None = None) -> float:
 def rbo(a: Slate | Any, b: Slate | Any, p: float = 0.9) -> float:
     """Rank-biased overlap, extrapolated, from 0 (disjoint) to 1 (the same).
 
-    The overlap at every depth, weighted by (1 - p) p^(d - 1): what a reader sees who goes on with probability p. Equation (32)
-    of Webber, Moffat and Zobel 2010, *A similarity measure for indefinite rankings* (ACM TOIS 28), which takes the
-    agreement beyond what is there to be that of the last rank.
+    The overlap at every depth, weighted by (1 - p) p^(d - 1): what a reader sees who goes on with probability
+    p. Equation (32) of Webber, Moffat and Zobel 2010, *A similarity measure for indefinite rankings* (ACM
+    TOIS 28), which takes the agreement beyond what is there to be that of the last rank.
 
     Args:
         a: a `Slate` or a sequence of ids, best first, of any length.
@@ -72,8 +73,8 @@ def rbo(a: Slate | Any, b: Slate | Any, p: float = 0.9) -> float:
 def kendall(a: Slate | Any, b: Slate | Any) -> float:
     """Kendall's tau over the items that both rankings hold, from -1 (reversed) to 1 (the same order).
 
-    (concordant - discordant) / pairs (Kendall 1938); NaN with fewer than two items in common. It says nothing of the items
-    that one of them lacks: look at `overlap` beside it.
+    (concordant - discordant) / pairs (Kendall 1938); NaN with fewer than two items in common. It says nothing
+    of the items that one of them lacks: look at `overlap` beside it.
 
     Args:
         a: a `Slate` or a sequence of ids, best first.

@@ -3,8 +3,8 @@
     report = pc.drift.compare(slates_of_last_week, slates_of_today)
     print(report)                                 # a row for the score and for each term
 
-The population stability index says how much has moved, Kolmogorov and Smirnov's test whether it could be chance. See
-docs/drift.md.
+The population stability index says how much has moved, Kolmogorov and Smirnov's test whether it could be
+chance. See docs/drift.md.
 """
 
 from __future__ import annotations
@@ -34,10 +34,11 @@ class PSI:
     """A population stability index.
 
     Attributes:
-        value: sum (c_i - r_i) ln(c_i / r_i) over the bins, at least 0. The rule of thumb: below 0.1 little, above 0.25 much.
-        noise: what two samples of this size from one distribution give on average, (b - 1) (1 / n + 1 / m) with b the
-            bins that the reference fills; values near
-            it mean nothing (Yurdakul 2018, *Statistical properties of population stability index*).
+        value: sum (c_i - r_i) ln(c_i / r_i) over the bins, at least 0. The rule of thumb: below 0.1 little,
+            above 0.25 much.
+        noise: what two samples of this size from one distribution give on average, (b - 1) (1 / n + 1 / m)
+            with b the bins that the reference fills; values near it mean nothing (Yurdakul 2018, *Statistical
+            properties of population stability index*).
         edges: (bins - 1,) inner edges; bin i holds edges[i - 1] < x <= edges[i].
         reference, current: (bins,) shares, before the floor.
     """
@@ -70,8 +71,9 @@ def psi(reference: ArrayLike, current: ArrayLike, *, bins: int = 10, epsilon: fl
     """The population stability index of two samples.
 
     Args:
-        reference: (n,) float, finite: what was. Its quantiles are the edges of the bins; equal ones are merged, so values
-            that repeat give fewer bins. Beyond the smallest and the largest one that repeat, there is a bin for what is new.
+        reference: (n,) float, finite: what was. Its quantiles are the edges of the bins; equal ones are
+            merged, so values that repeat give fewer bins. Beyond the smallest and the largest one that
+            repeat, there is a bin for what is new.
         current: (m,) float, finite: what is.
         bins: how many, at least 2, before merging.
         epsilon: shares below it count as it, so that an empty bin has a logarithm; between 0 and 1.
@@ -104,8 +106,8 @@ def ks(reference: ArrayLike, current: ArrayLike, *, method: str = "auto") -> KS:
     Args:
         reference: (n,) float, finite.
         current: (m,) float, finite.
-        method: of the p-value: "exact" (O(n m); Hodges 1957), "asymptotic" (sqrt(n m / (n + m)) D against Kolmogorov's
-            distribution), or "auto" for exact up to n m = 10,000.
+        method: of the p-value: "exact" (O(n m); Hodges 1957), "asymptotic" (sqrt(n m / (n + m)) D against
+            Kolmogorov's distribution), or "auto" for exact up to n m = 10,000.
 
     O((n + m) log(n + m)) beside the p-value.
     """
@@ -201,9 +203,10 @@ def compare(reference: Any, current: Any, *, bins: int = 10, epsilon: float = EP
 
     Args:
         reference: a `SlateBatch`; an iterable of `Slate`s, decision records or their JSON texts; a mapping
-            {name: (n,) numbers}; a (n,) array, for one column "score"; or an Arrow table (or a path of one), of which
-            "score" and the columns "term.NAME" are taken, as `to_arrow` writes them, or all columns when it has none of
-            these. Items of one slate depend on each other, which makes p-values too small: thin out, or read PSI.
+            {name: (n,) numbers}; a (n,) array, for one column "score"; or an Arrow table (or a path of one),
+            of which "score" and the columns "term.NAME" are taken, as `to_arrow` writes them, or all columns
+            when it has none of these. Items of one slate depend on each other, which makes p-values too
+            small: thin out, or read PSI.
         current: another window, in any of these forms, with the same terms.
         bins: as for `psi`.
         epsilon: as for `psi`.

@@ -105,12 +105,13 @@ def by_group(
     """Slots, exposure and mean propensity of each group over a log.
 
     Args:
-        slates: a `Slate`, a `SlateBatch`; an iterable of `Slate`s, decision records or their JSON texts; or an Arrow table
-            (or a path of one) as `to_arrow` writes it, with request_id, position, id and propensity.
-        groups: {item id: group}; a list of groups for an item that is in several, each of which gets the whole slot, so
-            that shares may add up to more than 1.
-        weights: of positions: "log2" for 1 / log2(position + 2) from position 0, as in DCG (Jarvelin and Kekalainen 2002);
-            "uniform" for 1; or numbers of at least 0, one for each position.
+        slates: a `Slate`, a `SlateBatch`; an iterable of `Slate`s, decision records or their JSON texts; or
+            an Arrow table (or a path of one) as `to_arrow` writes it, with request_id, position, id and
+            propensity.
+        groups: {item id: group}; a list of groups for an item that is in several, each of which gets the
+            whole slot, so that shares may add up to more than 1.
+        weights: of positions: "log2" for 1 / log2(position + 2) from position 0, as in DCG (Jarvelin and
+            Kekalainen 2002); "uniform" for 1; or numbers of at least 0, one for each position.
         missing: the group of items that `groups` does not name; None to raise instead.
 
     Raises:

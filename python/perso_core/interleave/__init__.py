@@ -5,7 +5,8 @@
     outcomes.append(shown.credit(clicked_ids))    # later, when clicks are known
     print(pc.interleave.preference(outcomes))
 
-One user sees both rankings at once, so far fewer clicks decide than between two groups of users. See docs/interleave.md.
+One user sees both rankings at once, so far fewer clicks decide than between two groups of users. See
+docs/interleave.md.
 """
 
 from __future__ import annotations

@@ -35,8 +35,8 @@ class Interleaved:
         probability: with which this list was drawn among all that it could have been.
         method: "team_draft" or "optimized".
         seed, request_id: what the draw is a function of.
-        bias: of "optimized": the credit that clicks at random give one ranking in expectation, summed over the slots; 0
-            unless there is no fair way to draw.
+        bias: of "optimized": the credit that clicks at random give one ranking in expectation, summed over
+            the slots; 0 unless there is no fair way to draw.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class Interleaved:
         return Credit(self.request_id, float(self.credit_a[slots].sum()), float(self.credit_b[slots].sum()))
 
     def to_arrow(self) -> pyarrow.Table:
-        """A table, one row a slot: request_id, position, id, credit_a, credit_b, probability. Needs pyarrow."""
+        """A table, one row a slot, with request_id, position, id, credits and probability. Needs pyarrow."""
         pa = _arrow.pyarrow("to_arrow")
         n = len(self)
         return pa.table(

@@ -1,7 +1,8 @@
-"""Optimized interleaving (Radlinski and Craswell 2013, *Optimized interleaving for online retrieval evaluation*, WSDM).
+"""Optimized interleaving (Radlinski and Craswell 2013, *Optimized interleaving for online retrieval
+evaluation*, WSDM).
 
-1. The lists that may be shown: each item is the best left of one ranking or the other, so every prefix is made of prefixes
-   of both. At most 2^k.
+1. The lists that may be shown: each item is the best left of one ranking or the other, so every prefix is
+   made of prefixes of both. At most 2^k.
 2. The credit of an item, by its rank in each ranking (length + 1 where it is missing):
 
        linear    rank_b - rank_a
@@ -9,13 +10,15 @@
        binary    the sign of either
 
    above 0 it is for a, below 0 for b.
-3. The probabilities p of the lists: no preference from clicks that do not look. Whoever clicks one of the first m
-   positions at random, whatever m, gives nothing to either in expectation: sum_L p_L credit(L, m) = 0 for every m.
-4. Among those, the p of most sensitivity: sum_L p_L s(L), where s(L) is the entropy of who wins one click at rank i with
-   probability proportional to 1 / i, times the probability that it is no tie.
+3. The probabilities p of the lists: no preference from clicks that do not look. Whoever clicks one of the
+   first m positions at random, whatever m, gives nothing to either in expectation: sum_L p_L credit(L, m) = 0
+   for every m.
+4. Among those, the p of most sensitivity: sum_L p_L s(L), where s(L) is the entropy of who wins one click at
+   rank i with probability proportional to 1 / i, times the probability that it is no tie.
 
-(3) and (4) are a linear programme with k + 1 rows and up to 2^k columns, which `_simplex` solves; hence the limit on k.
-Where (3) has no solution, the p that violates it least is taken, and `Interleaved.bias` says by how much.
+(3) and (4) are a linear programme with k + 1 rows and up to 2^k columns, which `_simplex` solves; hence the
+limit on k. Where (3) has no solution, the p that violates it least is taken, and `Interleaved.bias` says by
+how much.
 """
 
 from __future__ import annotations
@@ -53,7 +56,8 @@ def optimized(
     Args:
         a: a `Slate` or a sequence of ids, best first.
         b: the other one, likewise.
-        k: how many items, at most 10 and at most the length of the shorter ranking, which is also the default.
+        k: how many items, at most 10 and at most the length of the shorter ranking, which is also the
+            default.
         seed: of the draw, together with `request_id`: the same two give the same list.
         request_id: the request's name, at least one character.
         credit: "inverse" (differences at the top count most), "linear" or "binary".

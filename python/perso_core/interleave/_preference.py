@@ -27,14 +27,15 @@ class Preference:
     Attributes:
         n: independent outcomes.
         wins_a, wins_b, ties: how many each ranking won, by the larger credit.
-        delta: (wins_a + ties / 2) / n - 1/2, from -0.5 to 0.5; above 0 a is preferred (Chapelle et al. 2012, *Large-scale
-            validation and analysis of interleaved search evaluation*, ACM TOIS 30).
+        delta: (wins_a + ties / 2) / n - 1/2, from -0.5 to 0.5; above 0 a is preferred (Chapelle et al. 2012,
+            *Large-scale validation and analysis of interleaved search evaluation*, ACM TOIS 30).
         p_sign: two-sided exact p-value of the sign test: wins, without ties, as throws of a fair coin.
         mean: of credit a - credit b.
         standard_error: of that mean; NaN for one outcome.
         low, high: its bootstrap interval.
         level: of the interval.
-        p_t: two-sided p-value of the t-test that the mean is 0; NaN for one outcome, 1 where all differences are 0.
+        p_t: two-sided p-value of the t-test that the mean is 0; NaN for one outcome, 1 where all differences
+            are 0.
     """
 
     n: int
@@ -64,9 +65,9 @@ def preference(
     """Tests whether one ranking is preferred.
 
     Args:
-        outcomes: one an independent unit: `Credit`s, pairs (a, b), an (n, 2) array, or an Arrow table (or a path of one)
-            with the columns credit_a and credit_b, a row a unit. Requests of one user are not independent: add their
-            credits up to one outcome a user first.
+        outcomes: one an independent unit: `Credit`s, pairs (a, b), an (n, 2) array, or an Arrow table (or a
+            path of one) with the columns credit_a and credit_b, a row a unit. Requests of one user are not
+            independent: add their credits up to one outcome a user first.
         interval: of the mean difference; `pc.ope.Bootstrap()` by default.
 
     Raises:

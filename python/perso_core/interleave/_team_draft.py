@@ -1,5 +1,6 @@
-"""Team-draft interleaving (Radlinski, Kurup and Joachims 2008, *How does clickthrough data reflect retrieval quality?*,
-CIKM, algorithm 2): two captains pick their best item that is left, the one with fewer picks first, a coin when even.
+"""Team-draft interleaving (Radlinski, Kurup and Joachims 2008, *How does clickthrough data reflect retrieval
+quality?*, CIKM, algorithm 2): two captains pick their best item that is left, the one with fewer picks first,
+a coin when even.
 """
 
 from __future__ import annotations

@@ -1,12 +1,13 @@
 """Off-policy evaluation: what another policy would have earned, from the log of this one.
 
-    log = pc.ope.SlateLog.from_records(lines, clicks, pc.Policy(..., explore=pc.EpsilonGreedy(0.02)), missing=0)
+    bolder = dataclasses.replace(policy, explore=pc.EpsilonGreedy(0.2))
+    log = pc.ope.SlateLog.from_records(lines, clicks, bolder, missing=0)
     print(pc.ope.evaluate(log))
 
-A `BanditLog` has one choice a row, a `SlateLog` one slate a row. Each holds rewards, the probabilities with which the
-logging policy did what it did, and those with which the evaluated policy does the same. Estimators take a log and
-return an `Estimate`: value, standard error, confidence interval, effective sample size, and warnings. See docs/ope.md
-for which to use and what each assumes.
+A `BanditLog` has one choice a row, a `SlateLog` one slate a row. Each holds rewards, the probabilities with
+which the logging policy did what it did, and those with which the evaluated policy does the same. Estimators
+take a log and return an `Estimate`: value, standard error, confidence interval, effective sample size, and
+warnings. See docs/ope.md for which to use and what each assumes.
 """
 
 from __future__ import annotations

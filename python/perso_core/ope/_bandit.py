@@ -1,15 +1,16 @@
 """One choice a row: inverse propensities, their clipped and self-normalised forms, models, and both at once.
 
-With w_i = target_i / logged_i, rewards r_i, a model's q(x_i, a_i) and its expectation under the evaluated policy
-v(x_i) = sum_a target(a | x_i) q(x_i, a):
+With w_i = target_i / logged_i, rewards r_i, a model's q(x_i, a_i) and its expectation under the evaluated
+policy v(x_i) = sum_a target(a | x_i) q(x_i, a):
 
     IPS    mean(w r)                     Horvitz and Thompson 1952; Strehl et al. 2010
-    SNIPS  sum(w r) / sum(w)             Swaminathan and Joachims 2015 (NeurIPS), the self-normalised estimator
+    SNIPS  sum(w r) / sum(w)             Swaminathan and Joachims 2015 (NeurIPS)
     DM     mean(v)
     DR     mean(v + w (r - q))           Dudik, Langford and Li 2011 (ICML), equation (1)
     SNDR   mean(v) + sum(w (r - q)) / sum(w)
 
-`clip` replaces w by min(w, clip) (Ionides 2008): less variance, and a value that is too low for rewards of 0 or more.
+`clip` replaces w by min(w, clip) (Ionides 2008): less variance, and a value that is too low for rewards of 0
+or more.
 """
 
 from __future__ import annotations
@@ -37,10 +38,12 @@ class BanditLog:
         rewards: (n,) float, finite; higher is better.
         logged: (n,) the probability with which the logging policy made the choice that it made.
         target: (n,) the probability with which the evaluated policy makes that same choice.
-        predicted: (n,) a model's reward of the choice that was made; for `dr`. Fit the model on other rows than
-            these, or cross-fit it: one that has seen these rewards makes intervals too narrow.
-        expected: (n,) the model's reward under the evaluated policy, summed over its choices; for `dm` and `dr`.
-        clusters: (n,) int or str: rows of one user, request or day, which are not independent. None where rows are.
+        predicted: (n,) a model's reward of the choice that was made; for `dr`. Fit the model on other rows
+            than these, or cross-fit it: one that has seen these rewards makes intervals too narrow.
+        expected: (n,) the model's reward under the evaluated policy, summed over its choices; for `dm` and
+            `dr`.
+        clusters: (n,) int or str: rows of one user, request or day, which are not independent. None where
+            rows are.
 
     Raises:
         ValueError, TypeError: an argument of the wrong shape or type, not finite, or no probability.
@@ -83,11 +86,12 @@ class BanditLog:
         Args:
             rewards: (n,) float.
             actions: (n,) int, the action that was logged, from 0 to m - 1.
-            logged: (n, m) the logging policy's distribution, or (n,) its probability of the logged action. With the
-                whole of it, the mass that the evaluated policy puts where nothing is ever logged is known, and
-                estimates warn of it.
+            logged: (n, m) the logging policy's distribution, or (n,) its probability of the logged action.
+                With the whole of it, the mass that the evaluated policy puts where nothing is ever logged is
+                known, and estimates warn of it.
             target: (n, m) the evaluated policy's distribution; (m,) where it is the same in every row.
-            predicted: (n, m) a model's reward of every action, (m,) where it is the same in every row; None for none.
+            predicted: (n, m) a model's reward of every action, (m,) where it is the same in every row; None
+                for none.
             clusters: as in `BanditLog`.
         """
         reward = _convert.reals("rewards", rewards, 1)
@@ -141,7 +145,7 @@ class BanditLog:
         expected: str | None = None,
         clusters: str | None = None,
     ) -> BanditLog:
-        """The log out of the columns of an Arrow table, or of the path of a Parquet or Arrow file. Needs pyarrow.
+        """The log out of the columns of an Arrow table, or of a Parquet or Arrow file. Needs pyarrow.
 
         Args:
             table: anything with `__arrow_c_stream__`, or a path.
@@ -211,8 +215,8 @@ def mean_reward(log: BanditLog, *, interval: Interval = NORMAL) -> Estimate:
 def ips(log: BanditLog, *, clip: float | None = None, interval: Interval = NORMAL) -> Estimate:
     """Inverse propensity scoring: mean(w r).
 
-    Unbiased when the propensities are right and the logging policy could have made every choice that the evaluated
-    one makes. Its variance grows with the weights.
+    Unbiased when the propensities are right and the logging policy could have made every choice that the
+    evaluated one makes. Its variance grows with the weights.
 
     Args:
         log: the log.
@@ -226,8 +230,8 @@ def ips(log: BanditLog, *, clip: float | None = None, interval: Interval = NORMA
 def snips(log: BanditLog, *, clip: float | None = None, interval: Interval = NORMAL) -> Estimate:
     """Self-normalised IPS: sum(w r) / sum(w).
 
-    Biased by O(1 / n), within the range of the rewards, moves with a constant added to them, and usually of less
-    variance than `ips`.
+    Biased by O(1 / n), within the range of the rewards, moves with a constant added to them, and usually of
+    less variance than `ips`.
 
     Args:
         log: the log.
@@ -260,8 +264,8 @@ def dr(
 ) -> Estimate:
     """Doubly robust: mean(v + w (r - q)).
 
-    Unbiased when the propensities or the model are right (and, for the propensities, support is there); of less
-    variance than `ips` the better the model is.
+    Unbiased when the propensities or the model are right (and, for the propensities, support is there); of
+    less variance than `ips` the better the model is.
 
     Args:
         log: with `predicted` and `expected`.

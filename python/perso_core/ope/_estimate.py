@@ -9,9 +9,9 @@ value, its influence function
 
     psi_i = sum_k (top_ik - v_k bottom_ik) / mean(bottom_k)
 
-and from that the standard error sqrt(sum psi^2 / ((n - 1) n)), which for a plain mean is the usual one and for a
-ratio the delta method (Owen 2013, *Monte Carlo theory, methods and examples*, section 9.2). Rows that are not
-independent are summed by cluster first, which makes the error robust to whatever binds them together.
+and from that the standard error sqrt(sum psi^2 / ((n - 1) n)), which for a plain mean is the usual one and
+for a ratio the delta method (Owen 2013, *Monte Carlo theory, methods and examples*, section 9.2). Rows that
+are not independent are summed by cluster first, which makes the error robust to whatever binds them together.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ __all__ = ["Estimate", "Estimates", "difference"]
 FEW = 50
 """Fewer effective rows than this earn a warning."""
 FAR = 4.0
-"""A mean weight this many standard errors from 1 earns a warning: by chance 6 logs in 100,000 for each slot."""
+"""A mean weight this many standard errors from 1 earns a warning: by chance 6 in 100,000 for each slot."""
 UNSETTLED = 0.25
-"""A mean weight this far from 1 earns one whatever its standard error, which rare large weights make too small."""
+"""A mean weight this far from 1 earns one whatever its standard error, which is too small for heavy tails."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -53,8 +53,8 @@ class Estimate:
         level: its confidence.
         n: rows of the log, or slates.
         clusters: how many of them are taken for independent.
-        ess: effective sample size (sum w)^2 / sum w^2 (Kish 1965); of the slot where it is least when each slot
-            has its own weight. `n` where nothing is weighted.
+        ess: effective sample size (sum w)^2 / sum w^2 (Kish 1965); of the slot where it is least when each
+            slot has its own weight. `n` where nothing is weighted.
         max_weight: the largest weight, after clipping.
         mean_weight: before clipping; 1 in expectation where the logging policy could have shown all that
             the evaluated one shows. Of the slot where it is farthest from 1.
@@ -112,7 +112,7 @@ class Estimates(Sequence[Estimate]):
         return len(self._estimates)
 
     def to_arrow(self) -> pyarrow.Table:
-        """A table, one row an estimate, with the attributes of `Estimate` but the influence. Needs pyarrow."""
+        """A table, one row an estimate, with all attributes but the influence. Needs pyarrow."""
         pa = _arrow.pyarrow("to_arrow")
         text, whole, real = pa.string(), pa.int64(), pa.float64()
         kinds = {
@@ -297,8 +297,8 @@ def _error(psi: NDArray[np.float64]) -> float:
 def difference(a: Estimate, b: Estimate, *, level: float = 0.95) -> Estimate:
     """How much more `a` is worth than `b`, both estimated from the same log.
 
-    The two share their rows, so the interval of the difference is not that of the two added up: it comes from the
-    difference of their influence functions, row by row.
+    The two share their rows, so the interval of the difference is not that of the two added up: it comes from
+    the difference of their influence functions, row by row.
 
     Args:
         a: an estimate.
@@ -306,7 +306,8 @@ def difference(a: Estimate, b: Estimate, *, level: float = 0.95) -> Estimate:
         level: of confidence.
 
     Returns:
-        An `Estimate` of a.value - b.value with a normal interval. Its `ess` and weights are the worse of the two.
+        An `Estimate` of a.value - b.value with a normal interval. Its `ess` and weights are the worse of the
+        two.
 
     Raises:
         ValueError: they are not of logs of one length and one number of clusters.

@@ -1,9 +1,10 @@
 """What another policy would have done with a logged slate: probabilities that records tell exactly.
 
-Epsilon-greedy over n eligible candidates takes the greedy one with probability 1 - eps + eps / n and any other with
-eps / n. So the probability of a logged item is known as soon as the greedy choice and the eligible set *given the
-logged items above* are. A record states both along its own slate, and its pool with scores states them for any slate
-when nothing but the score decides: no diversity, no caps. The rest needs vectors and attributes, and is refused.
+Epsilon-greedy over n eligible candidates takes the greedy one with probability 1 - eps + eps / n and any
+other with eps / n. So the probability of a logged item is known as soon as the greedy choice and the eligible
+set *given the logged items above* are. A record states both along its own slate, and its pool with scores
+states them for any slate when nothing but the score decides: no diversity, no caps. The rest needs vectors
+and attributes, and is refused.
 """
 
 from __future__ import annotations
@@ -29,16 +30,16 @@ def propensities(record: Any, other: Any) -> NDArray[np.float64]:
 
     Args:
         record: of the slate: a `Slate`, `slate.record()`, or its JSON text.
-        other: a `Policy` that differs from the record's own in `explore` alone; or the record that another policy
-            left for the same request, the same user and the same data.
+        other: a `Policy` that differs from the record's own in `explore` alone; or the record that another
+            policy left for the same request, the same user and the same data.
 
     Returns:
-        (n,) float64. After a slot with probability 0 the other policy cannot have got there; where its law is not
-        known from then on, the rest is 0 too, which changes no product of probabilities.
+        (n,) float64. After a slot with probability 0 the other policy cannot have got there; where its law is
+        not known from then on, the rest is 0 too, which changes no product of probabilities.
 
     Raises:
-        ValueError: the record cannot tell. It tells everything of a policy without diversity and caps; and of any
-            policy as long as both slates agree, which is all there is to know when it does not explore.
+        ValueError: the record cannot tell. It tells everything of a policy without diversity and caps; and of
+            any policy as long as both slates agree, which is all there is to know when it does not explore.
         FormatError: a record that is none.
     """
     log = told("record", record)
@@ -50,11 +51,12 @@ def propensities(record: Any, other: Any) -> NDArray[np.float64]:
 def epsilon_greedy_marginals(ranks: ArrayLike, pool: int, slots: int, epsilon: float) -> NDArray[np.float64]:
     """The probability of an item at each position, whatever stands above: for `iips` and `pbm`.
 
-    Of epsilon-greedy by score over a pool, without diversity and caps. Exact: an item's fate depends only on how many
-    better ones are left, which is a Markov chain.
+    Of epsilon-greedy by score over a pool, without diversity and caps. Exact: an item's fate depends only on
+    how many better ones are left, which is a Markov chain.
 
     Args:
-        ranks: (m,) int, each item's place in the pool by score, 0 for the best; negative for an item outside it.
+        ranks: (m,) int, each item's place in the pool by score, 0 for the best; negative for an item outside
+            it.
         pool: how many candidates there are, at least `slots`.
         slots: how many positions.
         epsilon: of the policy; 0 for one that does not explore.
@@ -193,8 +195,8 @@ def same_but_explore(argument: str, log: Told, policy: Policy) -> dict[str, Any]
 
 
 def marginals(log: Told, other: Told, epsilon: float) -> NDArray[np.float64] | None:
-    """(slots, slots) of the log's items at each position, under the policy of another record, or of the same, with
-    this epsilon; None where unknown.
+    """(slots, slots) of the log's items at each position, under the policy of another record, or of the same,
+    with this epsilon; None where unknown.
     """
     slots = len(log)
     if not other.by_score_alone or other.steps != 1 or len(other.pool) < slots or slots == 0:

@@ -1,7 +1,7 @@
 """A list a row: estimators that differ in what they assume about how slots act on each other.
 
-With the logging policy's probability l_k and the evaluated one's e_k of the item in slot k given the slots above it,
-rewards r_k and weights of slots d_k:
+With the logging policy's probability l_k and the evaluated one's e_k of the item in slot k given the slots
+above it, rewards r_k and weights of slots d_k:
 
     SIPS       w = prod_j e_j / l_j, over the whole slate        mean(w sum_k d_k r_k)
     RIPS       w_k = prod_{j <= k} e_j / l_j                     mean(sum_k d_k w_k r_k)
@@ -9,11 +9,11 @@ rewards r_k and weights of slots d_k:
     PBM        w_k = sum_j p_j E_kj / sum_j p_j L_kj             mean(sum_k d_k w_k r_k)
     cascade DR                                                   mean(sum_k w_k (d_k r_k - q_k) + w_{k-1} v_k)
 
-SIPS, IIPS and RIPS are equations (1), (2) and (3)-(4) of McInerney et al. 2020, *Counterfactual evaluation of slate
-recommendations with sequential reward interactions* (KDD, arXiv 2007.12986). IIPS is the item-position estimator and
-PBM the position-based one of Li et al. 2018, *Offline evaluation of ranking policies with click models* (KDD, arXiv
-1804.10488). Cascade DR is that of Kiyohara et al. 2022 (WSDM, arXiv 2202.01562), section 3.1. Self-normalised forms
-divide by the mean weight of each slot.
+SIPS, IIPS and RIPS are equations (1), (2) and (3)-(4) of McInerney et al. 2020, *Counterfactual evaluation of
+slate recommendations with sequential reward interactions* (KDD, arXiv 2007.12986). IIPS is the item-position
+estimator and PBM the position-based one of Li et al. 2018, *Offline evaluation of ranking policies with click
+models* (KDD, arXiv 1804.10488). Cascade DR is that of Kiyohara et al. 2022 (WSDM, arXiv 2202.01562), section
+3.1. Self-normalised forms divide by the mean weight of each slot.
 
 A slate shorter than the longest has no reward in its missing slots, and they change no weight.
 """
@@ -54,8 +54,8 @@ def slate_ips(
 ) -> Estimate:
     """Standard slate IPS: each slate's reward weighted by the product of its slots' ratios.
 
-    Assumes nothing about slots. Its weights grow exponentially with the length: for a handful of slots, or policies
-    that are close to each other.
+    Assumes nothing about slots. Its weights grow exponentially with the length: for a handful of slots, or
+    policies that are close to each other.
 
     Args:
         log: the log.
@@ -82,8 +82,8 @@ def rips(
 ) -> Estimate:
     """Reward-interaction IPS: each slot's reward weighted by the product of the ratios down to that slot.
 
-    Assumes that a reward depends on its item and the slots above, not on those below: a reader goes from the top
-    down. What a decision record states, the probability given the slots above, is exactly what it needs.
+    Assumes that a reward depends on its item and the slots above, not on those below: a reader goes from the
+    top down. What a decision record states, the probability given the slots above, is exactly what it needs.
 
     Args:
         log: the log.
@@ -107,8 +107,9 @@ def iips(
 ) -> Estimate:
     """Independent (item-position) IPS: each slot's reward weighted by that slot's own ratio.
 
-    Assumes that a reward depends on the item and its position alone. Needs marginal probabilities: of the item at that
-    position whatever stands above it, which are not those given the slots above (`log.logged_marginals`).
+    Assumes that a reward depends on the item and its position alone. Needs marginal probabilities: of the
+    item at that position whatever stands above it, which are not those given the slots above
+    (`log.logged_marginals`).
 
     Args:
         log: the log, with marginals.
@@ -123,7 +124,8 @@ def iips(
         own = np.arange(log.k)
         before, after = before[:, own, own], after[:, own, own]
     found = np.where(log.filled, ratio(before, after), 1.0)
-    # A choice that is possible given the slots above is possible at all, so only marginals tell of support here.
+    # A choice that is possible given the slots above is possible at all, so only marginals tell of support
+    # here.
     masked = np.where(log.filled, before, 1.0)
     weighting = weights(masked, np.where(log.filled, after, 1.0), check_clip(clip), log.clusters, raw=found)
     return _slotwise("iips", log, weighting, clip, self_normalized, discount, interval)
@@ -139,8 +141,8 @@ def pbm(
 ) -> Estimate:
     """The estimator of the position-based model: an item's reward counts for it at every position.
 
-    Assumes r = examination of the position x appeal of the item, the former known. A click on an item at position 3
-    then tells of the same item at position 1, so less support is needed than by `iips`.
+    Assumes r = examination of the position x appeal of the item, the former known. A click on an item at
+    position 3 then tells of the same item at position 1, so less support is needed than by `iips`.
 
     Args:
         log: the log, with marginals of shape (n, slots, slots).

@@ -20,19 +20,20 @@ class SlateLog:
 
     Args:
         rewards: (n, slots) float, finite; higher is better. What stands beyond a slate's length must be 0.
-        logged: (n, slots) the probability with which the logging policy put this item into this slot, given the slots
-            above it: `slate.propensities`.
+        logged: (n, slots) the probability with which the logging policy put this item into this slot, given
+            the slots above it: `slate.propensities`.
         target: (n, slots) the same under the evaluated policy, for the items that were logged.
         lengths: (n,) int, how many slots each slate has; None where all are full. What stands beyond in the
             other arguments is not looked at.
-        logged_marginals, target_marginals: for `iips` (n, slots), the probability of this item at this position
-            whatever stands above; for `pbm` (n, slots, slots), of the item of slot k at position j.
-        predicted: (n, slots) for `cascade_dr`: a model's sum of (discounted) rewards of this slot and those below
-            under the evaluated policy, given the items down to this slot.
-        expected: (n, slots) the expectation of `predicted` over the evaluated policy's choice for the slot, given
-            the items above it.
+        logged_marginals, target_marginals: for `iips` (n, slots), the probability of this item at this
+            position whatever stands above; for `pbm` (n, slots, slots), of the item of slot k at position j.
+        predicted: (n, slots) for `cascade_dr`: a model's sum of (discounted) rewards of this slot and those
+            below under the evaluated policy, given the items down to this slot.
+        expected: (n, slots) the expectation of `predicted` over the evaluated policy's choice for the slot,
+            given the items above it.
         request_ids: (n,) str, kept for you; None for none.
-        clusters: (n,) int or str: slates of one user or day, which are not independent. None where slates are.
+        clusters: (n,) int or str: slates of one user or day, which are not independent. None where slates
+            are.
 
     Raises:
         ValueError, TypeError: an argument of the wrong shape or type, not finite, or no probability.
@@ -94,11 +95,12 @@ class SlateLog:
         target: str = "target",
         clusters: str | None = None,
     ) -> SlateLog:
-        """The log out of an Arrow table with one row a slot, such as `SlateBatch.to_arrow` with columns for the
-        reward and the evaluated policy's probability. Needs pyarrow.
+        """The log out of an Arrow table with one row a slot, such as `SlateBatch.to_arrow` with columns for
+        the reward and the evaluated policy's probability. Needs pyarrow.
 
         Args:
-            table: anything with `__arrow_c_stream__`, or the path of a Parquet or Arrow file. Rows may be in any order.
+            table: anything with `__arrow_c_stream__`, or the path of a Parquet or Arrow file. Rows may be in
+                any order.
             request_id: the column that says which rows are one slate.
             position: the column of positions, from 0 without gaps in each slate.
             rewards: a column of numbers.
@@ -161,25 +163,24 @@ class SlateLog:
         """The log straight from decision records.
 
         Args:
-            records: of the logging policy: `Slate`s, `slate.record()` mappings, or lines of JSON text. Each request
-                once.
-            rewards: {request_id: rewards}, the rewards in the order of the slots or as {item id: reward}; or an Arrow
-                table (or a path of one) with the columns request_id, reward, and position or id.
-            target: the evaluated policy, as one of
-                a `Policy` that differs from the records' own in `explore` alone;
-                records of another policy for the same requests (see `propensities` for what can be told of them);
-                {request_id: probabilities}, one a slot, for what you computed;
-                an Arrow table with the columns request_id, position and propensity.
+            records: of the logging policy: `Slate`s, `slate.record()` mappings, or lines of JSON text. Each
+                request once.
+            rewards: {request_id: rewards}, the rewards in the order of the slots or as {item id: reward}; or
+                an Arrow table (or a path of one) with the columns request_id, reward, and position or id.
+            target: the evaluated policy: a `Policy` that differs from the records' own in `explore` alone; or
+                records of another policy for the same requests (see `propensities` for what can be told of
+                them); or {request_id: probabilities}, one a slot, that you computed; or the same as an Arrow
+                table with the columns request_id, position and propensity.
             missing: the reward of a slot that `rewards` does not name; None to raise instead.
             clusters: {request_id: int or str}, such as the user; None for independent slates.
-            marginals: where both policies are epsilon-greedy without diversity and caps, marginal probabilities are
-                computed exactly (`epsilon_greedy_marginals`): "own" of each item at its own position, for `iips`;
-                "all" at every position, for `pbm`, which takes slots times the memory. None computes none, and where
-                another policy is in play they are None.
+            marginals: where both policies are epsilon-greedy without diversity and caps, marginal
+                probabilities are computed exactly (`epsilon_greedy_marginals`): "own" of each item at its own
+                position, for `iips`; "all" at every position, for `pbm`, which takes slots times the memory.
+                None computes none, and where another policy is in play they are None.
 
         Raises:
-            ValueError: a request without reward or target, a reward for a request or item that was not logged, or a
-                probability that cannot be told from records.
+            ValueError: a request without reward or target, a reward for a request or item that was not
+                logged, or a probability that cannot be told from records.
             FormatError: a record that is none.
         """
         from ._from_records import slate_log
