@@ -7,8 +7,11 @@
     slate = pc.rank(catalog, user_vector, policy, k=20, exclude=seen_ids)
     slate.ids, slate.scores, slate.propensities, slate.reasons, slate.record()
 
-Start with `help(pc.rank)`, `help(pc.Catalog)` and `help(pc.Policy)`; `pc.Index` is for vectors alone.
+Start with `help(pc.rank)`, `help(pc.Catalog)` and `help(pc.Policy)`; `pc.Index` is for vectors alone. What a
+log of decisions is good for afterwards: `pc.ope`, `pc.interleave`, `pc.drift`, `pc.exposure`, `pc.agreement`.
 """
+
+from typing import TYPE_CHECKING, Any
 
 from . import _core
 from ._core import FormatError, ReplayError, __version__
@@ -19,6 +22,9 @@ from .index import Index, cpu_features, dot, topk
 from .policy import MMR, EpsilonGreedy, Policy
 from .ranking import rank, replay
 from .results import Hit, Hits, Slate, SlateBatch, SlateItem, Tuning
+
+if TYPE_CHECKING:
+    from . import agreement, drift, exposure, interleave, ope
 
 __all__ = [
     "MMR",
@@ -40,12 +46,33 @@ __all__ = [
     "Space",
     "Tuning",
     "__version__",
+    "agreement",
     "cpu_features",
     "dot",
+    "drift",
+    "exposure",
+    "interleave",
+    "ope",
     "rank",
     "replay",
     "topk",
 ]
+
+# Loaded when they are first used: who only ranks does not wait for them.
+_LATER = frozenset({"agreement", "drift", "exposure", "interleave", "ope"})
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LATER:
+        import importlib
+
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATER})
+
 
 if _core.debug_build:
     import warnings
