@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from . import _core
 from ._core import FormatError, ReplayError, __version__
 from .blend import Blend, Decay, Signal
+from .calibration import Linear, Percentiles, Sigmoid
 from .candidates import Candidates
 from .catalog import Catalog, Space
 from .index import Index, cpu_features, dot, topk
@@ -37,8 +38,11 @@ __all__ = [
     "Hit",
     "Hits",
     "Index",
+    "Linear",
+    "Percentiles",
     "Policy",
     "ReplayError",
+    "Sigmoid",
     "Signal",
     "Slate",
     "SlateBatch",
