@@ -28,7 +28,7 @@ fn bad_pair(kernel: &str, query: usize, row: usize, max: usize) -> ! {
     panic!("{kernel}: at most {max} dimensions fit an i32 sum; got {query}")
 }
 
-fn check_rows<T>(
+pub(crate) fn check_rows<T>(
     kernel: &str,
     query: usize,
     m: &Matrix<'_, T>,

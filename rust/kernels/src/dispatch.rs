@@ -34,6 +34,7 @@ pub struct Kernels {
     pub(crate) l2_i8_rows: Many<i8, i8, i32>,
     pub(crate) dot_f32_i8_rows: Many<f32, i8, f32>,
     pub(crate) l2_f32_i8_rows: ScaledMany,
+    pub(crate) sift_i8: crate::sift::Sift,
     pub(crate) estimate: crate::fastscan::Estimate,
     pub(crate) fill_table: crate::fastscan::Fill,
     pub(crate) hadamard: crate::fastscan::InPlace,

@@ -46,6 +46,8 @@ mod matrix;
 pub mod nibble;
 mod panel;
 #[macro_use]
+mod sift;
+#[macro_use]
 mod walk;
 pub mod scalar;
 
@@ -59,3 +61,4 @@ pub use dispatch::Kernels;
 pub use isa::{Isa, IsaError, ISA_VARIABLE};
 pub use matrix::{prefetch, prefetch_far, Matrix, Rows};
 pub use panel::{Coded, Limit, Panel, PanelQueries, PANEL_ROWS};
+pub use sift::{Coarse, Scaled, Sieve, SIFT_ROWS};

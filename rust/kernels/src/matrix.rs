@@ -31,11 +31,18 @@ impl<T> Copy for Matrix<'_, T> {}
 /// Most cache lines of one row to ask for.
 const PREFETCH_LINES: usize = 4;
 const LINE_BYTES: usize = 64;
-/// How far ahead a loop over rows in order asks for its data. Fraction of the read bandwidth of the same
-/// core and memory in the same run (AVX-512, pages of 4 KiB, 256 MB of i8 and 512 MB of f16 at 256
-/// dimensions, the whole exact scan): without .75 and .78; 512 bytes .85 and .90; 1024 .86 and .96; 2048
-/// .84 and .79; 4096 .73 and .63. Further ahead more requests fall into a page whose address is not known
-/// yet, and wait for it.
+/// How far ahead a loop over rows in order asks for its data, and into the second cache only. Fraction of the
+/// read bandwidth of the same core and memory in the same run, 256 dimensions of i8:
+///
+/// - An Intel Xeon (AVX-512, pages of 4 KiB, 256 MB of i8 and 512 MB of f16, the whole exact scan), asking into
+///   the first cache: not at all .75 and .78; 512 bytes ahead .85 and .90; 1024 .86 and .96; 2048 .84 and .79;
+///   4096 .73 and .63. Further ahead more requests fall into a page whose address is not known yet, and wait
+///   for it.
+/// - Zen 4 (AVX-512 VNNI, huge pages, 128 MB, products alone): into the first cache .68 to .77 from 512 to 3072
+///   bytes ahead, probably because it has fewer miss buffers than the memory could have lines under way; not
+///   at all .95; into the second 1.02 to 1.07 from 512 to 3072. From 4096 on that falls too (.90, at 8192 .58).
+///
+/// Into the second cache has not been measured on Intel.
 const STREAM_BYTES: usize = 1024;
 /// How much data to keep under way when rows are gathered.
 const PREFETCH_BYTES: usize = 1024;
@@ -109,16 +116,19 @@ impl<'a, T> Matrix<'a, T> {
     }
 
     /// Ask for what a loop over rows in order will read a little later than the four rows from `index` on.
-    /// As many bytes are asked for as four rows have, so each line is asked for once.
+    /// As many bytes are asked for as four rows have, up to a multiple of four lines.
     #[inline(always)]
     pub(crate) fn prefetch_stream(&self, index: usize) {
         let bytes = 4 * self.stride * size_of::<T>();
         let first = self.data.as_ptr().wrapping_add(index * self.stride);
         let first = first.cast::<u8>().wrapping_add(STREAM_BYTES);
         let mut offset = 0;
+        // By four: with a loop around each line there are more instructions of the loop than requests.
         while offset < bytes {
-            prefetch_line(first.wrapping_add(offset));
-            offset += LINE_BYTES;
+            for line in 0..4 {
+                prefetch_line_far(first.wrapping_add(offset + line * LINE_BYTES));
+            }
+            offset += 4 * LINE_BYTES;
         }
     }
 
@@ -155,20 +165,7 @@ pub fn prefetch<T>(items: &[T]) {
 pub fn prefetch_far<T>(items: &[T]) {
     let first = items.as_ptr().cast::<u8>();
     for offset in (0..std::mem::size_of_val(items)).step_by(64) {
-        let address = first.wrapping_add(offset);
-        #[cfg(target_arch = "x86_64")]
-        // SAFETY: SSE is part of x86-64, and a prefetch does not access memory.
-        unsafe {
-            use core::arch::x86_64::{_mm_prefetch, _MM_HINT_T1};
-            _mm_prefetch::<_MM_HINT_T1>(address.cast());
-        }
-        #[cfg(target_arch = "aarch64")]
-        // SAFETY: PRFM does not access memory, and changes neither flags nor stack.
-        unsafe {
-            core::arch::asm!("prfm pldl2keep, [{}]", in(reg) address, options(nostack, preserves_flags, readonly));
-        }
-        #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-        let _ = address;
+        prefetch_line_far(first.wrapping_add(offset));
     }
 }
 
@@ -185,6 +182,24 @@ fn prefetch_line(address: *const u8) {
     // SAFETY: PRFM does not access memory, and changes neither flags nor stack.
     unsafe {
         core::arch::asm!("prfm pldl1keep, [{}]", in(reg) address, options(nostack, preserves_flags, readonly));
+    }
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    let _ = address;
+}
+
+/// The same, into the second cache only.
+#[inline(always)]
+fn prefetch_line_far(address: *const u8) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: SSE is part of x86-64, and a prefetch does not access memory.
+    unsafe {
+        use core::arch::x86_64::{_mm_prefetch, _MM_HINT_T1};
+        _mm_prefetch::<_MM_HINT_T1>(address.cast());
+    }
+    #[cfg(target_arch = "aarch64")]
+    // SAFETY: PRFM does not access memory, and changes neither flags nor stack.
+    unsafe {
+        core::arch::asm!("prfm pldl2keep, [{}]", in(reg) address, options(nostack, preserves_flags, readonly));
     }
     #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
     let _ = address;

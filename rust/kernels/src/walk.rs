@@ -70,15 +70,19 @@ macro_rules! rows_kernel {
 /// All `*_rows` functions of an instruction set and its row of the dispatch table.
 ///
 /// The kernel modules (`dot_f32`, `l2_f32`, ...) and the two conversions must be in scope, as must
-/// `FORM`, `pack`, `reach` and `quantise`, the panel kernels.
+/// `FORM`, `pack`, `reach` and `quantise`, the panel kernels. An instruction set whose integer products have
+/// something to make of the query first brings `dot_i8_rows` and `dot_i8_any_rows` too, and says so.
 macro_rules! dispatch_row {
     ($isa:expr $(, #[$feature:meta])?) => {
+        rows_kernel!($(#[$feature])? dot_i8_rows = dot_i8(i8, i8) -> i32);
+        rows_kernel!($(#[$feature])? dot_i8_any_rows = dot_i8_any(i8, i8) -> i32);
+        dispatch_row!($isa, own dot_i8_rows $(, #[$feature])?);
+    };
+    ($isa:expr, own dot_i8_rows $(, #[$feature:meta])?) => {
         rows_kernel!($(#[$feature])? dot_f32_rows = dot_f32(f32, f32) -> f32);
         rows_kernel!($(#[$feature])? l2_f32_rows = l2_f32(f32, f32) -> f32);
         rows_kernel!($(#[$feature])? dot_f16_rows = dot_f16(f32, u16) -> f32);
         rows_kernel!($(#[$feature])? l2_f16_rows = l2_f16(f32, u16) -> f32);
-        rows_kernel!($(#[$feature])? dot_i8_rows = dot_i8(i8, i8) -> i32);
-        rows_kernel!($(#[$feature])? dot_i8_any_rows = dot_i8_any(i8, i8) -> i32);
         rows_kernel!($(#[$feature])? l2_i8_rows = l2_i8(i8, i8) -> i32);
         rows_kernel!($(#[$feature])? dot_f32_i8_rows = dot_f32_i8(f32, i8) -> f32);
 
@@ -103,6 +107,8 @@ macro_rules! dispatch_row {
             );
         }
 
+        sift_kernel!($(#[$feature])?);
+
         pub(crate) static KERNELS: crate::Kernels = crate::Kernels {
             isa: $isa,
             dot_f32: dot_f32::one,
@@ -123,6 +129,7 @@ macro_rules! dispatch_row {
             l2_i8_rows,
             dot_f32_i8_rows,
             l2_f32_i8_rows,
+            sift_i8,
             estimate,
             fill_table,
             hadamard,

@@ -16,7 +16,7 @@ pub use buf::Buf;
 pub use huge::Huge;
 pub use quantise::quantise;
 
-use perso_kernels::{prefetch, Kernels, Matrix, Rows};
+use perso_kernels::{prefetch, Coarse, Kernels, Matrix, Rows, Scaled, Sieve};
 
 use crate::error::{Error, Result};
 use crate::metric::{Dtype, Metric};
@@ -518,39 +518,61 @@ impl VectorStore {
         }
     }
 
-    /// How far the fine score of a row can lie from its coarse one: see `exact` for the derivation.
-    pub fn coarse_error(&self, query: &Query) -> ErrorBound {
+    /// What a scan of int8 rows sifts by: see `exact` for how far a fine score can lie from a coarse one.
+    pub fn sieve(&self, query: &Query) -> Sieve {
         let rounding = (self.dim / 32 + 16) as f32 * f32::EPSILON;
         let q = query.norm.max(query.coarse_norm);
         let dot = query.residual * 1.001 + rounding * q;
-        match self.metric {
-            Metric::Ip => ErrorBound([0.0, dot, 0.0]),
+        let (coarse, error) = match self.metric {
+            Metric::Ip => (Coarse::Dot, [0.0, dot, 0.0]),
             // The coarse cosine divides by the norm of the quantised query: |q̂·x|(1/|q̂| - 1/|q|) is
             // at most residual/|q| more.
             Metric::Cosine => {
                 let shortest = query.norm.min(query.coarse_norm).max(f32::MIN_POSITIVE);
-                ErrorBound([2.002 * query.residual / shortest + 4.0 * rounding, 0.0, 0.0])
+                let error = 2.002 * query.residual / shortest + 4.0 * rounding;
+                (Coarse::Cosine, [error, 0.0, 0.0])
             }
             // |q̂|² - |q|² is at most residual * (|q| + |q̂|); the rounding is that of (|q| + |x|)².
-            Metric::L2 => ErrorBound([
-                2.002 * query.residual * q + 4.0 * rounding * q * q,
-                2.0 * dot + 8.0 * rounding * q,
-                4.0 * rounding,
-            ]),
+            Metric::L2 => (
+                Coarse::L2,
+                [
+                    2.002 * query.residual * q + 4.0 * rounding * q * q,
+                    2.0 * dot + 8.0 * rounding * q,
+                    4.0 * rounding,
+                ],
+            ),
+        };
+        Sieve {
+            coarse,
+            scale: query.scale,
+            norm: query.coarse_norm,
+            error,
+            threshold: f32::NEG_INFINITY,
         }
     }
-}
 
-/// A bound on an error as a polynomial in the row's norm, lowest power first.
-#[derive(Clone, Copy, Debug)]
-pub struct ErrorBound([f32; 3]);
-
-impl ErrorBound {
-    /// The bound for a row of this norm.
-    #[inline]
-    pub fn at(self, norm: f32) -> f32 {
-        let [a, b, c] = self.0;
-        a + norm * (b + norm * c)
+    /// Coarse scores of int8 rows, and which of them pass the sieve: see [`Kernels::sift_i8`].
+    ///
+    /// # Panics
+    /// If the vectors are of another type.
+    pub fn sift(
+        &self,
+        query: &Query,
+        sieve: &Sieve,
+        rows: Rows<'_>,
+        scores: &mut [f32],
+        masks: &mut [u32],
+    ) {
+        let Data::I8 { codes, scales } = &self.data else {
+            panic!("only int8 vectors have coarse scores of their own");
+        };
+        let items = Scaled {
+            codes: Matrix::new(codes, self.dim, self.dim),
+            scales,
+            norms: &self.norms,
+        };
+        self.kernels
+            .sift_i8(&query.codes, sieve, items, rows, scores, masks);
     }
 }
 

@@ -15,6 +15,7 @@ use super::fastscan::avx512::{estimate, fill_table, hadamard};
 use super::nibble::vnni::nibble_dots;
 use super::panel512::{pack, quantise, reach, FORM};
 use crate::isa::Isa;
+use crate::{Matrix, Rows};
 use core::arch::x86_64::*;
 
 mod dot_i8 {
@@ -69,17 +70,29 @@ mod dot_i8 {
 
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
-    pub(super) fn four(q: &[i8], x: [&[i8]; 4]) -> [i32; 4] {
-        let e = excess(q);
+    fn four(q: &[i8], x: [&[i8]; 4], excess: __m512i) -> [i32; 4] {
         sum_4([
-            lanes(q, x[0], e),
-            lanes(q, x[1], e),
-            lanes(q, x[2], e),
-            lanes(q, x[3], e),
+            lanes(q, x[0], excess),
+            lanes(q, x[1], excess),
+            lanes(q, x[2], excess),
+            lanes(q, x[3], excess),
         ])
+    }
+
+    /// What the bias adds is made once, not with every four rows.
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
+    pub(super) fn rows(q: &[i8], m: Matrix<'_, i8>, rows: Rows<'_>, out: &mut [i32]) {
+        let e = excess(q);
+        walk!(m, rows, out, |i| sum_1(lanes(q, m.row(i), e)), |j| four(
+            q,
+            [m.row(j[0]), m.row(j[1]), m.row(j[2]), m.row(j[3])],
+            e
+        ));
     }
 }
 use dot_i8 as dot_i8_any;
+use dot_i8::rows as dot_i8_rows;
+use dot_i8::rows as dot_i8_any_rows;
 
 code_kernel!(
     l2_i8,
@@ -92,5 +105,6 @@ code_kernel!(
 
 dispatch_row!(
     Isa::Avx512Vnni,
+    own dot_i8_rows,
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
 );
