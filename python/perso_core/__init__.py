@@ -18,7 +18,7 @@ from .catalog import Catalog, Space
 from .index import Index, cpu_features, dot, topk
 from .policy import MMR, EpsilonGreedy, Policy
 from .ranking import rank, replay
-from .results import Hit, Hits, Slate, SlateBatch, SlateItem, Tuning
+from .results import Fitted, Hit, Hits, Slate, SlateBatch, SlateItem, Tuning
 
 __all__ = [
     "MMR",
@@ -27,6 +27,7 @@ __all__ = [
     "Catalog",
     "Decay",
     "EpsilonGreedy",
+    "Fitted",
     "FormatError",
     "Hit",
     "Hits",

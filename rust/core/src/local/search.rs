@@ -24,7 +24,7 @@ use perso_kernels::{prefetch, prefetch_far, Kernels, Rows};
 
 use super::{LocalCodes, FACTORS};
 use crate::eligible::RowSet;
-use crate::hnsw::{self, Graph, Visited, NONE};
+use crate::hnsw::{self, Graph, Visited, NONE, TAUGHT_DEGREE};
 use crate::metric::Metric;
 use crate::scored::{best_of, Scored};
 use crate::store::{Query, VectorStore};
@@ -43,6 +43,8 @@ const NARROW: usize = 64;
 pub struct Scratch {
     /// The rows that were followed; or, where each is in the pool once, those that entered it.
     met: Visited,
+    /// The rows that a taught link led to, where `met` does not have them.
+    scored: Visited,
     pool: Vec<u64>,
     table: Table,
     point: Vec<f32>,
@@ -99,6 +101,9 @@ impl LocalCodes {
         let kernels = Kernels::get();
         let metric = store.metric();
         scratch.met.begin(self.len());
+        if !graph.taught().is_empty() {
+            scratch.scored.begin(self.len());
+        }
         scratch.pool.clear();
         self.prepare(kernels, metric, query, scratch);
         let start = graph.descend(store, query, metric, 0, &mut scratch.descent);
@@ -219,6 +224,11 @@ impl LocalCodes {
                 }
                 cursor = cursor.min(merge(&mut scratch.pool, &fresh[..count], keep));
             }
+            let taught = graph.taught().links(row);
+            if !taught.is_empty() {
+                let first = self.add_taught(taught, store, query, once, keep, scratch);
+                cursor = cursor.min(first);
+            }
         }
         self.score_the_rest(store, query, eligible, once, scratch, &mut found);
         best_of(found, want)
@@ -250,6 +260,45 @@ impl LocalCodes {
         }
         self.rotation.apply(kernels, point, &mut scratch.rotated);
         kernels.fill_table(&scratch.rotated, &mut scratch.table);
+    }
+
+    /// Puts the rows that a row's taught links lead to into the pool, by their scores: they have no codes.
+    /// Returns where the first one went.
+    fn add_taught(
+        &self,
+        taught: &[u32],
+        store: &VectorStore,
+        query: &Query,
+        once: bool,
+        keep: usize,
+        scratch: &mut Scratch,
+    ) -> usize {
+        let late = &mut scratch.late;
+        late.clear();
+        for &link in taught {
+            // Once is enough: these are scores, and several of them would be the same.
+            let known = if once {
+                !scratch.met.insert(link)
+            } else {
+                scratch.met.contains(link) || !scratch.scored.insert(link)
+            };
+            if !known {
+                late.push(link);
+            }
+        }
+        if late.is_empty() {
+            return usize::MAX;
+        }
+        let mut scores = [0.0; TAUGHT_DEGREE];
+        let scores = &mut scores[..late.len()];
+        store.coarse(store.metric(), query, Rows::Ids(late), scores);
+        let mut fresh = [0u64; TAUGHT_DEGREE];
+        let fresh = &mut fresh[..late.len()];
+        for ((slot, &link), &score) in fresh.iter_mut().zip(late.iter()).zip(scores.iter()) {
+            *slot = entry(score, link);
+        }
+        fresh.sort_unstable();
+        merge(&mut scratch.pool, fresh, keep)
     }
 
     /// Rows that were estimated well and not followed are scored as well: that costs a fifth of

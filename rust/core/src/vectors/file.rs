@@ -3,7 +3,7 @@
 use super::{Layout, Spec, Vectors};
 use crate::error::{Error, Result};
 use crate::format::{Reader, Writer};
-use crate::hnsw::Graph;
+use crate::hnsw::{Graph, Taught};
 use crate::local::LocalCodes;
 use crate::metric::Dtype;
 use crate::store::{Data, VectorStore};
@@ -11,6 +11,10 @@ use crate::store::{Data, VectorStore};
 /// Neighbour codes, and what they are relative to.
 const LOCAL: &str = "local";
 const LOCAL_MEAN: &str = "local_mean";
+
+/// Where the taught links of each row begin, and the links; both or neither.
+const TAUGHT_STARTS: &str = "taught_starts";
+const TAUGHT: &str = "taught";
 
 /// The finer copy's sections are named like those of the vectors, after this.
 const FINER: &str = "fine_";
@@ -28,6 +32,11 @@ impl Vectors {
             writer.add(format!("{prefix}levels"), levels);
             writer.add(format!("{prefix}upper"), upper);
             writer.add_owned(format!("{prefix}entry"), &[entry]);
+            if !graph.taught().is_empty() {
+                let (starts, links) = graph.taught().parts();
+                writer.add(format!("{prefix}{TAUGHT_STARTS}"), starts);
+                writer.add(format!("{prefix}{TAUGHT}"), links);
+            }
             if let Some(local) = &self.local {
                 let (codes, mean) = local.parts();
                 writer.add(format!("{prefix}{LOCAL}"), codes);
@@ -141,12 +150,17 @@ fn read_graph(
     let [entry] = entry[..] else {
         return Err(Error::format("a graph has one entry row, or is damaged"));
     };
-    let graph = Graph::from_parts(spec.params(), base, levels, upper, entry)?;
+    let mut graph = Graph::from_parts(spec.params(), base, levels, upper, entry)?;
     if graph.len() != rows {
         return Err(Error::format(format!(
             "a graph of {} rows lies beside {rows} vectors",
             graph.len(),
         )));
+    }
+    let (starts, links) = (name(TAUGHT_STARTS), name(TAUGHT));
+    if reader.has(&starts) || reader.has(&links) {
+        let (starts, links) = (reader.section(&starts)?, reader.section(&links)?);
+        graph.swap_taught(Taught::from_parts(rows, starts, links)?);
     }
     Ok(Some(graph))
 }
