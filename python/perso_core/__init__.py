@@ -22,7 +22,7 @@ from .catalog import Catalog, Space
 from .index import Index, cpu_features, dot, topk
 from .policy import MMR, EpsilonGreedy, Policy
 from .ranking import rank, replay
-from .results import Hit, Hits, Slate, SlateBatch, SlateItem, Tuning
+from .results import Fitted, Hit, Hits, Slate, SlateBatch, SlateItem, Tuning
 
 if TYPE_CHECKING:
     from . import agreement, drift, exposure, interleave, ope
@@ -34,6 +34,7 @@ __all__ = [
     "Catalog",
     "Decay",
     "EpsilonGreedy",
+    "Fitted",
     "FormatError",
     "Hit",
     "Hits",

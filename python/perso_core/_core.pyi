@@ -68,7 +68,12 @@ class Index:
         rescore: str | None,
     ) -> Index: ...
     def add(
-        self, vectors: NDArray[np.float32], ids: _Ids | None, num_threads: int, progress: _Progress
+        self,
+        vectors: NDArray[np.float32],
+        ids: _Ids | None,
+        num_threads: int,
+        progress: _Progress,
+        fit_queries: NDArray[np.float32] | None,
     ) -> _Ids: ...
     def search(
         self,
@@ -88,6 +93,9 @@ class Index:
     ) -> tuple[float, float, str]: ...
     def tune(
         self, queries: NDArray[np.float32], recall: float, k: int, num_threads: int, progress: _Progress
+    ) -> dict[str, Any]: ...
+    def fit(
+        self, queries: NDArray[np.float32], num_threads: int, progress: _Progress
     ) -> dict[str, Any]: ...
     def remove(self, ids: _Ids) -> None: ...
     def get(self, ids: _Ids) -> NDArray[np.float32]: ...

@@ -23,7 +23,7 @@ from ._types import (
     Vectors,
     Where,
 )
-from .results import Hits, Tuning
+from .results import Fitted, Hits, Tuning
 
 __all__ = ["Index", "cpu_features", "dot", "topk"]
 
@@ -79,7 +79,13 @@ class Index:
         return index
 
     def add(
-        self, vectors: Vectors, ids: Ids | None = None, num_threads: int = -1, progress: Progress = None
+        self,
+        vectors: Vectors,
+        ids: Ids | None = None,
+        num_threads: int = -1,
+        progress: Progress = None,
+        *,
+        fit_queries: Vectors | None = None,
     ) -> NDArray[Any]:
         """Add vectors.
 
@@ -87,7 +93,11 @@ class Index:
             vectors: (n, dim) of any float type, finite.
             ids: n ids of one kind, int or str, none of them there already; None for the next free integers.
             num_threads: -1 for every core.
-            progress: True for a bar on standard error, or a function of (done, total).
+            progress: True for a bar on standard error, or a function of (done, total); with `fit_queries`, of
+                vectors and queries together.
+            fit_queries: (m, dim) of any float type, finite: a sample of the queries to come, such as user
+                vectors, which teach the graph as `fit` does but without measuring. They replace what it was
+                taught before. Where there is no graph (`stats()["path"]` is "exact") they teach nothing.
 
         Returns:
             The (n,) ids.
@@ -104,6 +114,7 @@ class Index:
             given,
             _convert.threads(num_threads),
             _progress.hook(progress, "adding vectors"),
+            None if fit_queries is None else _convert.matrix("fit_queries", fit_queries),
         )
         return _convert.ids_out(added)
 
@@ -221,6 +232,40 @@ class Index:
         )
         return Tuning(**found)
 
+    def fit(self, queries: Vectors, num_threads: int = -1, progress: Progress = None) -> Fitted:
+        """Teach the graph with a sample of queries: it gets links between rows that they have in common.
+
+        For queries from elsewhere than the vectors, such as users beside items or text beside pictures: the
+        graph's own links join vectors that are near each other, and the answers to such queries often are
+        not. For each query the exact 64 best rows are found, and joined where the graph does not lead from the
+        best of them to the others (after RoarGraph, PVLDB 2024). What was taught before is replaced. Vectors
+        added later have no taught links until this is called again.
+
+        Args:
+            queries: (q, dim) of any float type, finite, from where real queries come: some thousands. Of 100 or
+                more, every tenth, at most 200, teaches nothing and measures instead.
+            num_threads: -1 for every core.
+            progress: True for a bar on standard error, or a function of (done, total).
+
+        Returns:
+            What was done, and recall before and after. Without a graph (layout "exact", or few vectors)
+            nothing is: `queries` is 0, `path` "exact", and `advice` says why. The same index and queries give
+            the same links, whatever the number of threads. The time is that of q exact searches; memory is
+            four bytes a row and a link (`stats()`: "taught" of bytes_by_part, taught_links).
+
+        Raises:
+            ValueError: a wrong shape, a NaN or infinity, no query.
+            KeyboardInterrupt: on Ctrl-C. It stops the work, and so does an exception out of `progress`: the
+                index is then what it was. Where the work was done already, it stays, and it is raised all the
+                same.
+        """
+        found = self._core.fit(
+            _convert.matrix("queries", queries),
+            _convert.threads(num_threads),
+            _progress.hook(progress, "fitting", "queries"),
+        )
+        return Fitted(**found)
+
     def remove(self, ids: Ids) -> None:
         """Remove vectors; KeyError, and nothing is removed, if one of the ids is not there."""
         self._core.remove(_convert.ids("ids", ids, ordered=False))
@@ -267,8 +312,9 @@ class Index:
 
         Returns:
             items; rows, with removed ones; layout in use ("exact", "compact" or "local"); bytes of heap
-            memory, and bytes_by_part (vectors, rescore, graph, local, norm_order), which leave out what is
-            mapped from a file; ef, the width of a search for 10 that names none; links and layers of the graph; path of a plain search ("exact" or "graph").
+            memory, and bytes_by_part (vectors, rescore, graph, taught, local, norm_order), which leave out what is
+            mapped from a file; ef, the width of a search for 10 that names none; links and layers of the graph,
+            and taught_links beside them; path of a plain search ("exact" or "graph").
         """
         return self._core.stats()
 

@@ -120,6 +120,32 @@ class Tuning:
     advice: str | None
 
 
+@dataclass(frozen=True)
+class Fitted:
+    """What `Index.fit` did.
+
+    Attributes:
+        queries: how many taught; 0 where there is no graph.
+        links: taught, all rows together.
+        rows: how many have any.
+        held_out: queries of the sample that recall was measured with; they taught nothing.
+        recall_before: of the exact ten best for those, the share found at the default width before; None without
+            any.
+        recall_after: the same afterwards.
+        path: how those were searched, or would be: "graph", or "exact" when no query walked the graph.
+        advice: why nothing was taught, or why it does not show; else None.
+    """
+
+    queries: int
+    links: int
+    rows: int
+    held_out: int
+    recall_before: float | None
+    recall_after: float | None
+    path: str
+    advice: str | None
+
+
 class SlateItem(NamedTuple):
     """One slot of a slate."""
 

@@ -15,8 +15,12 @@ use crate::scored::Scored;
 use crate::select::{select_some, Where};
 use crate::threads;
 use crate::vectors::{
-    Ask, Breadth, Bytes, Found, Layout, Recall, Spec, Trial, Tuning, Vectors, SAMPLE,
+    Ask, Breadth, Bytes, Found, Layout, Lesson, Recall, Spec, Trial, Tuning, Vectors, SAMPLE,
 };
+
+mod fit;
+
+pub use fit::Fitted;
 
 /// One answer list and the way it was found.
 pub type Answers = (Vec<Scored>, Found);
@@ -54,6 +58,8 @@ pub struct Stats {
     pub ef: usize,
     /// Links in the graph's bottom layer; 0 without a graph.
     pub links: usize,
+    /// Links beside them that queries taught.
+    pub taught_links: usize,
     /// Layers of the graph; 0 without a graph.
     pub layers: usize,
     /// What an unfiltered search does.
@@ -99,16 +105,37 @@ impl Index {
         num_threads: i64,
         hook: Hook<'_>,
     ) -> Result<Ids> {
+        self.add_and_fit(vectors, ids, None, num_threads, hook)
+    }
+
+    /// The same, and then teaches the graph with a sample of queries, as [`Index::fit`] does but without
+    /// measuring; the hook counts vectors and queries together.
+    pub fn add_and_fit(
+        &mut self,
+        vectors: &[f32],
+        ids: Option<Ids>,
+        fit_queries: Option<&[f32]>,
+        num_threads: i64,
+        hook: Hook<'_>,
+    ) -> Result<Ids> {
         let threads = threads::resolve("num_threads", num_threads)?;
         self.vectors.check("vectors", vectors)?;
+        if let Some(queries) = fit_queries {
+            self.check_sample("fit_queries", queries)?;
+        }
         let count = vectors.len() / self.spec().dim;
         let ids = self.new_ids(ids, count)?;
         let before = self.ids.rows_len();
-        let pushed = if threads > 1 && count >= 32 {
-            let inner = &mut self.vectors;
-            threads::with_pool(threads, || inner.push(vectors, hook))?
+        let eligible = fit_queries.and_then(|_| self.live_with(count));
+        let lesson = fit_queries.map(|queries| Lesson {
+            queries,
+            eligible: eligible.as_ref(),
+        });
+        let inner = &mut self.vectors;
+        let pushed = if threads > 1 && (count >= 32 || lesson.is_some()) {
+            threads::with_pool(threads, || inner.push_and_fit(vectors, lesson, hook))?
         } else {
-            self.vectors.push(vectors, hook)
+            inner.push_and_fit(vectors, lesson, hook)
         };
         pushed?;
         for i in 0..count {
@@ -319,6 +346,7 @@ impl Index {
                 .graph()
                 .map_or(0, |_| self.vectors.default_breadth(10)),
             links,
+            taught_links: self.vectors.graph().map_or(0, |graph| graph.taught().len()),
             layers,
             path: self.vectors.path(),
         }

@@ -168,3 +168,56 @@ fn a_foreign_content_hash_is_refused_with_both_hashes() {
         other => panic!("expected a format error, got {other:?}"),
     }
 }
+
+/// Taught links beside a graph of two rows: of rows that are not there, beyond what is there, too many.
+#[test]
+fn taught_links_that_lead_nowhere_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("index");
+    let write = |sections: &[(&str, &[u32])]| {
+        write_index(&path, "f32", 2, |writer| {
+            writer.add_owned("vectors", &[3.0f32, 4.0]);
+            writer.add_owned("norms", &[3.0f32, 4.0]);
+            let mut base = [u32::MAX; 16];
+            (base[0], base[8]) = (1, 0);
+            writer.add_owned("links", &base);
+            writer.add_owned("levels", &[0u8, 0]);
+            writer.add_owned::<u32>("upper", &[]);
+            writer.add_owned("entry", &[0u32]);
+            for (name, values) in sections {
+                writer.add_owned(*name, values);
+            }
+        });
+    };
+    write(&[]);
+    assert_eq!(Index::load(&path, false).unwrap().stats().taught_links, 0);
+    write(&[("taught_starts", &[0, 1, 1]), ("taught", &[1])]);
+    assert_eq!(Index::load(&path, true).unwrap().stats().taught_links, 1);
+    for (starts, links) in [
+        (&[0, 1, 1][..], &[2][..]),
+        (&[0, 1, 1], &[0]),
+        (&[0, 1, 1], &[u32::MAX]),
+        (&[0, 2, 1], &[1]),
+        (&[0, u32::MAX, 1], &[1]),
+        (&[0, 17, 17], &[1; 17]),
+    ] {
+        write(&[("taught_starts", starts), ("taught", links)]);
+        assert!(
+            refusal(&path).contains("has a bad taught link"),
+            "{starts:?}"
+        );
+    }
+    for (starts, links) in [
+        (&[][..], &[][..]),
+        (&[0, 0, 0, 0], &[]),
+        (&[1, 1, 1], &[1]),
+        (&[0, 0, 0], &[1]),
+    ] {
+        write(&[("taught_starts", starts), ("taught", links)]);
+        assert!(refusal(&path).contains("taught links of"), "{starts:?}");
+    }
+    write(&[("taught_starts", &[0, 1, 1])]);
+    assert!(refusal(&path).contains("no section \"taught\""));
+    write(&[("taught", &[1])]);
+    assert!(refusal(&path).contains("no section \"taught_starts\""));
+}

@@ -72,12 +72,17 @@ impl Index {
         ids: Option<&Bound<'py, PyAny>>,
         num_threads: i64,
         progress: Option<Py<PyAny>>,
+        fit_queries: Option<PyReadonlyArray2<'py, f32>>,
     ) -> Outcome<Bound<'py, PyAny>> {
+        let sample = fit_queries
+            .as_ref()
+            .map(|queries| convert::matrix("fit_queries", queries, self.spec.dim))
+            .transpose()?;
         let vectors = convert::matrix("vectors", &vectors, self.spec.dim)?;
         let ids = convert::optional_ids("ids", ids)?;
         let added = progress::run(py, progress, |hook| {
             let mut core = self.core.write().map_err(lost)?;
-            core.add(vectors, ids, num_threads, hook)
+            core.add_and_fit(vectors, ids, sample, num_threads, hook)
         })?;
         Ok(convert::ids_out(py, added)?)
     }
@@ -192,6 +197,31 @@ impl Index {
         Ok(out)
     }
 
+    fn fit<'py>(
+        &self,
+        py: Python<'py>,
+        queries: PyReadonlyArray2<'_, f32>,
+        num_threads: i64,
+        progress: Option<Py<PyAny>>,
+    ) -> Outcome<Bound<'py, PyDict>> {
+        let queries = convert::matrix("queries", &queries, self.spec.dim)?;
+        let found = progress::run(py, progress, |hook| {
+            let mut core = self.core.write().map_err(lost)?;
+            core.fit(queries, num_threads, hook)
+        })?;
+        let (before, after) = found.recall.unzip();
+        let out = PyDict::new(py);
+        out.set_item("queries", found.queries)?;
+        out.set_item("links", found.links)?;
+        out.set_item("rows", found.rows)?;
+        out.set_item("held_out", found.held_out)?;
+        out.set_item("recall_before", before.map(|recall| recall.mean))?;
+        out.set_item("recall_after", after.map(|recall| recall.mean))?;
+        out.set_item("path", found.path.as_str())?;
+        out.set_item("advice", found.advice)?;
+        Ok(out)
+    }
+
     fn remove(&self, py: Python<'_>, ids: &Bound<'_, PyAny>) -> Outcome<()> {
         let ids = convert::ids("ids", ids)?;
         py.detach(|| Ok(self.core.write().map_err(poisoned)?.remove(&ids)?))
@@ -272,6 +302,7 @@ impl Index {
         out.set_item("bytes_by_part", convert::parts(py, stats.bytes)?)?;
         out.set_item("ef", stats.ef)?;
         out.set_item("links", stats.links)?;
+        out.set_item("taught_links", stats.taught_links)?;
         out.set_item("layers", stats.layers)?;
         out.set_item("path", stats.path.as_str())?;
         Ok(out)

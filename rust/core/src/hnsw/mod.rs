@@ -17,6 +17,7 @@
 mod build;
 mod extent;
 mod search;
+mod taught;
 #[cfg(test)]
 mod tests;
 mod visited;
@@ -24,6 +25,7 @@ mod visited;
 pub use build::Hook;
 pub use extent::Extent;
 pub use search::Scratch;
+pub use taught::{Taught, DEGREE as TAUGHT_DEGREE};
 pub(crate) use visited::Visited;
 
 use crate::error::{Error, Result};
@@ -98,6 +100,8 @@ pub struct Graph {
     upper: Buf<u32>,
     /// The row that searches start from: the first to reach the highest layer.
     entry: u32,
+    /// Links beside the bottom ones, walked by searches alone: insertion neither follows nor changes them.
+    taught: Taught,
 }
 
 impl Graph {
@@ -110,6 +114,7 @@ impl Graph {
             upper_start: Vec::new(),
             upper: Buf::default(),
             entry: NONE,
+            taught: Taught::default(),
         }
     }
 
@@ -140,6 +145,21 @@ impl Graph {
     pub fn shape(&self) -> (usize, usize) {
         let links = self.base.iter().filter(|id| **id != NONE).count();
         (links, self.top_level().map_or(0, |top| top as usize + 1))
+    }
+
+    /// The links that queries taught.
+    pub fn taught(&self) -> &Taught {
+        &self.taught
+    }
+
+    /// Puts other taught links in the place of those there are, and returns these.
+    pub fn swap_taught(&mut self, taught: Taught) -> Taught {
+        std::mem::replace(&mut self.taught, taught)
+    }
+
+    /// The geometry that links are chosen under.
+    pub(crate) fn geometry(&self, store: &VectorStore) -> Metric {
+        build_metric(store)
     }
 
     /// Bottom links, levels, upper links and the entry row, for a file.
@@ -190,6 +210,7 @@ impl Graph {
             upper_start,
             upper,
             entry,
+            taught: Taught::default(),
         };
         for row in 0..rows as u32 {
             for level in 0..=graph.levels[row as usize] {

@@ -172,6 +172,8 @@ impl Graph {
                 scratch.fresh.push(row);
             }
         }
+        // Only searches meet taught links: an insertion puts them aside.
+        let taught = Some(&self.taught).filter(|taught| level == 0 && !taught.is_empty());
         let mut cursor = 0;
         loop {
             let count = scratch.fresh.len();
@@ -233,6 +235,13 @@ impl Graph {
                 }
                 if scratch.visited.insert(neighbour) {
                     scratch.fresh.push(neighbour);
+                }
+            }
+            if let Some(taught) = taught {
+                for &neighbour in taught.links(row) {
+                    if scratch.visited.insert(neighbour) {
+                        scratch.fresh.push(neighbour);
+                    }
                 }
             }
         }

@@ -31,7 +31,7 @@ use perso_kernels::{prefetch, prefetch_far, Kernels, Rows};
 
 use super::{LocalCodes, FACTORS};
 use crate::eligible::RowSet;
-use crate::hnsw::{Extent, Graph, Visited, NONE};
+use crate::hnsw::{Extent, Graph, Visited, NONE, TAUGHT_DEGREE};
 use crate::metric::Metric;
 use crate::scored::{best_of, Scored};
 use crate::store::{Query, VectorStore};
@@ -134,11 +134,15 @@ impl Walk {
         None
     }
 
+    /// Entries kept at most.
+    fn room(&self) -> usize {
+        self.keep.max(self.extent.most())
+    }
+
     /// The estimate that an entry has to exceed to be taken in.
     #[inline]
     fn threshold(&self, pool: &[u64]) -> f32 {
-        let room = self.keep.max(self.extent.most());
-        let full = pool.get(room - 1).map(|last| estimate_of(*last));
+        let full = pool.get(self.room() - 1).map(|last| estimate_of(*last));
         let kept = pool
             .get(self.keep - 1)
             .map(|last| estimate_of(*last).min(self.floor));
@@ -224,6 +228,10 @@ impl LocalCodes {
                 &mut walk,
                 scratch,
             );
+            let taught = graph.taught().links(row);
+            if !taught.is_empty() {
+                self.add_taught(taught, store, query, &mut walk, scratch);
+            }
         }
         self.score_the_rest(
             store, query, eligible, want, wide, &walk, scratch, &mut found,
@@ -298,8 +306,7 @@ impl LocalCodes {
                 fresh[at] = new;
                 count += 1;
             }
-            let room = walk.keep.max(walk.extent.most());
-            let first = merge(&mut scratch.pool, &fresh[..count], room);
+            let first = merge(&mut scratch.pool, &fresh[..count], walk.room());
             walk.cursor = walk.cursor.min(first);
         }
     }
@@ -330,6 +337,31 @@ impl LocalCodes {
         }
         self.rotation.apply(kernels, point, &mut scratch.rotated);
         kernels.fill_table(&scratch.rotated, &mut scratch.table);
+    }
+
+    /// Puts the rows that a row's taught links lead to into the pool, by their scores: they have no codes.
+    fn add_taught(
+        &self,
+        taught: &[u32],
+        store: &VectorStore,
+        query: &Query,
+        walk: &mut Walk,
+        scratch: &mut Scratch,
+    ) {
+        let late = &mut scratch.late;
+        late.clear();
+        late.extend(taught.iter().filter(|link| scratch.met.insert(**link)));
+        let mut scores = [0.0; TAUGHT_DEGREE];
+        let scores = &mut scores[..late.len()];
+        store.coarse(store.metric(), query, Rows::Ids(late), scores);
+        let mut fresh = [0u64; TAUGHT_DEGREE];
+        let fresh = &mut fresh[..late.len()];
+        for ((slot, &link), &score) in fresh.iter_mut().zip(late.iter()).zip(scores.iter()) {
+            *slot = entry(score, link);
+        }
+        fresh.sort_unstable();
+        let first = merge(&mut scratch.pool, fresh, walk.room());
+        walk.cursor = walk.cursor.min(first);
     }
 
     /// Rows that were estimated well and not followed are scored as well, where they are wanted: that costs a

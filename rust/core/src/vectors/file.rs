@@ -4,7 +4,7 @@ use super::sample::Sampled;
 use super::{Layout, Spec, Vectors};
 use crate::error::{Error, Result};
 use crate::format::{Reader, Writer};
-use crate::hnsw::Graph;
+use crate::hnsw::{Graph, Taught};
 use crate::local::LocalCodes;
 use crate::metric::Dtype;
 use crate::store::{Data, VectorStore};
@@ -15,6 +15,10 @@ const LOCAL_MEAN: &str = "local_mean";
 
 /// What a sample of the rows told; files of earlier releases have none.
 const SAMPLED: &str = "sampled";
+
+/// Where the taught links of each row begin, and the links; both or neither.
+const TAUGHT_STARTS: &str = "taught_starts";
+const TAUGHT: &str = "taught";
 
 /// The finer copy's sections are named like those of the vectors, after this.
 const FINER: &str = "fine_";
@@ -34,6 +38,11 @@ impl Vectors {
             writer.add_owned(format!("{prefix}entry"), &[entry]);
             if let Some(sampled) = self.sampled {
                 writer.add_owned(format!("{prefix}{SAMPLED}"), &sampled.to_words());
+            }
+            if !graph.taught().is_empty() {
+                let (starts, links) = graph.taught().parts();
+                writer.add(format!("{prefix}{TAUGHT_STARTS}"), starts);
+                writer.add(format!("{prefix}{TAUGHT}"), links);
             }
             if let Some(local) = &self.local {
                 let (codes, mean) = local.parts();
@@ -156,12 +165,17 @@ fn read_graph(
     let [entry] = entry[..] else {
         return Err(Error::format("a graph has one entry row, or is damaged"));
     };
-    let graph = Graph::from_parts(spec.params(), base, levels, upper, entry)?;
+    let mut graph = Graph::from_parts(spec.params(), base, levels, upper, entry)?;
     if graph.len() != rows {
         return Err(Error::format(format!(
             "a graph of {} rows lies beside {rows} vectors",
             graph.len(),
         )));
+    }
+    let (starts, links) = (name(TAUGHT_STARTS), name(TAUGHT));
+    if reader.has(&starts) || reader.has(&links) {
+        let (starts, links) = (reader.section(&starts)?, reader.section(&links)?);
+        graph.swap_taught(Taught::from_parts(rows, starts, links)?);
     }
     Ok(Some(graph))
 }

@@ -2,6 +2,7 @@
 //!
 //! - `spec`: what users choose: layout, finer copy, parameters of the graph.
 //! - `search`: the way a query takes, and every number that decides it.
+//! - `teach`: the links that a sample of queries adds to a graph.
 //! - `tune`: how much of the exact answer that finds, and the breadth that finds enough.
 //! - `file`: the sections in a file.
 //!
@@ -15,10 +16,12 @@ mod file;
 mod sample;
 mod search;
 mod spec;
+mod teach;
 mod tune;
 
 pub use search::{default_ef, Ask, Found, MIPS_SCAN_BYTES, SCAN_BYTES};
 pub use spec::{Layout, Rescore, Spec};
+pub use teach::Lesson;
 pub use tune::{Breadth, Recall, Trial, Tuning, SAMPLE};
 
 use crate::error::Result;
@@ -60,6 +63,8 @@ pub struct Bytes {
     pub rescore: usize,
     /// Links.
     pub graph: usize,
+    /// Links that queries taught.
+    pub taught: usize,
     /// Codes of the neighbours in each row of the graph.
     pub local: usize,
     /// The rows by norm.
@@ -73,11 +78,12 @@ impl Bytes {
     }
 
     /// The parts by the name that users see.
-    pub fn parts(&self) -> [(&'static str, usize); 5] {
+    pub fn parts(&self) -> [(&'static str, usize); 6] {
         [
             ("vectors", self.vectors),
             ("rescore", self.rescore),
             ("graph", self.graph),
+            ("taught", self.taught),
             ("local", self.local),
             ("norm_order", self.norm_order),
         ]
@@ -156,6 +162,10 @@ impl Vectors {
             vectors: self.store.heap_bytes(),
             rescore: self.finer.as_ref().map_or(0, VectorStore::heap_bytes),
             graph: self.graph.as_ref().map_or(0, Graph::heap_bytes),
+            taught: self
+                .graph
+                .as_ref()
+                .map_or(0, |graph| graph.taught().heap_bytes()),
             local: self.local.as_ref().map_or(0, LocalCodes::heap_bytes),
             norm_order: self.order.as_ref().map_or(0, NormOrder::heap_bytes),
         }
@@ -172,12 +182,22 @@ impl Vectors {
 
     /// Appends checked vectors and links them; on interruption nothing has changed.
     pub fn push(&mut self, vectors: &[f32], hook: Hook<'_>) -> Result<()> {
+        self.push_and_fit(vectors, None, hook)
+    }
+
+    /// The same, and then teaches the graph anew; the hook counts rows and queries together.
+    pub fn push_and_fit(
+        &mut self,
+        vectors: &[f32],
+        lesson: Option<Lesson<'_>>,
+        hook: Hook<'_>,
+    ) -> Result<()> {
         let before = self.len();
         self.store.push(vectors);
         if let Some(finer) = &mut self.finer {
             finer.push(vectors);
         }
-        self.link_or_truncate(before, hook)
+        self.link_or_truncate(before, lesson, hook)
     }
 
     /// Appends copies of stored rows, bit for bit, and links them.
@@ -187,15 +207,21 @@ impl Vectors {
         if let Some(finer) = &mut self.finer {
             finer.push_copies(rows);
         }
-        self.link_or_truncate(before, hook)
+        self.link_or_truncate(before, None, hook)
     }
 
-    fn link_or_truncate(&mut self, before: usize, hook: Hook<'_>) -> Result<()> {
-        let linked = self.link(hook);
+    fn link_or_truncate(
+        &mut self,
+        before: usize,
+        lesson: Option<Lesson<'_>>,
+        hook: Hook<'_>,
+    ) -> Result<()> {
+        let linked = self.link(lesson, hook);
         match &linked {
             Ok(()) => {
                 // Also where there was nothing to link, progress reaches its end.
-                let added = self.len() - before;
+                let queries = lesson.map_or(0, |lesson| lesson.len(self.spec.dim));
+                let added = self.len() - before + queries;
                 hook(added, added);
             }
             Err(_) => {
@@ -208,7 +234,7 @@ impl Vectors {
         linked
     }
 
-    fn link(&mut self, hook: Hook<'_>) -> Result<()> {
+    fn link(&mut self, lesson: Option<Lesson<'_>>, hook: Hook<'_>) -> Result<()> {
         if self.graph.is_none() && !self.wants_graph() {
             self.order_by_norm();
             return Ok(());
@@ -217,7 +243,20 @@ impl Vectors {
         let graph = self
             .graph
             .get_or_insert_with(|| Graph::new(self.spec.params()));
-        let linked = graph.insert_rows(&self.store, hook);
+        let linked = match lesson {
+            None => graph.insert_rows(&self.store, hook),
+            Some(lesson) => {
+                let (store, rows) = (&self.store, self.store.len() - graph.len());
+                let finest = self.finer.as_ref().unwrap_or(store);
+                let queries = lesson.len(self.spec.dim);
+                let teach = |graph: &Graph| {
+                    let after = |done, total| hook(rows + done, rows + total);
+                    teach::learn(graph, store, finest, lesson, &after)
+                };
+                let before = |done, total| hook(done, total + queries);
+                graph.insert_and_teach(store, Some(&teach), &before)
+            }
+        };
         if linked.is_err() && !had_graph {
             self.graph = None;
         }
@@ -279,7 +318,10 @@ impl Vectors {
             sampled: None,
             spec: self.spec.clone(),
         };
-        kept.link(hook)?;
+        kept.link(None, hook)?;
+        if let (Some(kept), Some(graph)) = (&mut kept.graph, &self.graph) {
+            kept.swap_taught(graph.taught().keep(rows));
+        }
         Ok(kept)
     }
 
@@ -302,3 +344,6 @@ impl Vectors {
         store.fine(&store.query(query), Rows::Ids(rows), out);
     }
 }
+
+#[cfg(test)]
+mod teach_tests;

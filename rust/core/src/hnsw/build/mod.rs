@@ -25,13 +25,16 @@ use std::cmp::Ordering;
 use std::collections::HashMap;
 
 use self::bulk::Progress;
-use super::{splitmix64, Graph, NONE};
+use super::{splitmix64, Graph, Taught, NONE};
 use crate::error::{Error, Result};
 use crate::scored::TieBreak;
 use crate::store::VectorStore;
 
 /// Told how many rows are done of how many; `false` stops the work.
 pub type Hook<'a> = &'a (dyn Fn(usize, usize) -> bool + Sync);
+
+/// Chooses what is taught to a graph once its rows are linked.
+pub type Teach<'a> = &'a dyn Fn(&Graph) -> Result<Taught>;
 
 /// Fewer new rows than this are inserted in batches only.
 const BULK_LEAST: usize = 8192;
@@ -80,6 +83,17 @@ impl Graph {
     /// Links all rows of the store that are not linked yet, and returns the rows linked before whose
     /// bottom links changed, in order. Parallel when called inside a rayon pool.
     pub fn insert_rows(&mut self, store: &VectorStore, hook: Hook<'_>) -> Result<Vec<u32>> {
+        self.insert_and_teach(store, None, hook)
+    }
+
+    /// The same with a last step that chooses taught links anew; when it fails, nothing has changed.
+    pub fn insert_and_teach(
+        &mut self,
+        store: &VectorStore,
+        teach: Option<Teach<'_>>,
+        hook: Hook<'_>,
+    ) -> Result<Vec<u32>> {
+        let had = std::mem::take(&mut self.taught);
         let first = self.len();
         let total = store.len() - first;
         let mut journal = Journal {
@@ -94,12 +108,22 @@ impl Graph {
         let mut order: Vec<u32> = (first as u32..store.len() as u32).collect();
         shuffle(&mut order, self.params.seed ^ first as u64);
 
-        if let Err(error) = self.link_rows(store, &mut order, &mut journal, hook) {
-            self.undo(journal);
-            return Err(error);
+        let linked = self.link_rows(store, &mut order, &mut journal, hook);
+        let taught = linked.and_then(|()| {
+            hook(total, total);
+            teach.map(|teach| teach(self)).transpose()
+        });
+        match taught {
+            Ok(taught) => {
+                self.taught = taught.unwrap_or(had);
+                Ok(journal.changed_rows())
+            }
+            Err(error) => {
+                self.undo(journal);
+                self.taught = had;
+                Err(error)
+            }
         }
-        hook(total, total);
-        Ok(journal.changed_rows())
     }
 
     fn link_rows(
