@@ -117,15 +117,18 @@ def test_an_exception_out_of_progress_leaves_the_index_as_it_was(world):
     class Enough(Exception):
         pass
 
-    def stop(done, total):
-        if done >= limit:
-            raise Enough
+    def stop_at(limit):
+        def stop(done, total):
+            if done >= limit:
+                raise Enough
+
+        return stop
 
     # Progress is told every 50 ms, so the work has to take many of them to be stopped by it.
     many = np.tile(sample, (40, 1))
-    for limit, work in [
-        (1, lambda: index.fit(many, num_threads=1, progress=stop)),
-        (2100, lambda: index.add(items[4000:], num_threads=1, progress=stop, fit_queries=many)),
+    for work in [
+        lambda: index.fit(many, num_threads=1, progress=stop_at(1)),
+        lambda: index.add(items[4000:], num_threads=1, progress=stop_at(2100), fit_queries=many),
     ]:
         with pytest.raises(Enough):
             work()
