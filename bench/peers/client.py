@@ -16,7 +16,7 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 
 # Transparent huge pages for what malloc gives, where the machine grants them on request: the same for all.
-TUNABLES = "glibc.malloc.hugetlb=1"
+TUNABLES = "glibc.malloc.hugetlb=1:glibc.malloc.trim_threshold=131072"
 
 
 WORKER = (sys.executable, "-m", "bench.peers.worker")

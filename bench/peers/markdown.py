@@ -213,7 +213,9 @@ def method(document: Json) -> list[str]:
         "Items come shuffled, and of unit length under the cosine, to every library.",
         "MB (MiB): what the process holds more than before it read the data, once the input array is let go and the "
         "allocator has given back what is free; good to a few MiB. Peak: the most it held while building, beyond the input array.",
-        "Every process asks for transparent huge pages (GLIBC_TUNABLES=glibc.malloc.hugetlb=1).",
+        "Every process asks for transparent huge pages, and its allocator gives back what is free at the end of each "
+        "thread's memory, of which it may keep up to 64 MiB otherwise "
+        "(GLIBC_TUNABLES=glibc.malloc.hugetlb=1:glibc.malloc.trim_threshold=131072).",
     ]
     busy = sorted({e["label"] for s in document["sets"] for e in s["engines"] if results.busiest(e) > 1.2})
     if busy:
