@@ -15,14 +15,17 @@ from ._core import FormatError, ReplayError, __version__
 from .blend import Blend, Decay, Signal
 from .candidates import Candidates
 from .catalog import Catalog, Space
+from .diversity import DPP, MMR, Calibrated, Spread
 from .index import Index, cpu_features, dot, topk
-from .policy import MMR, EpsilonGreedy, Policy
+from .policy import EpsilonGreedy, Policy
 from .ranking import rank, replay
 from .results import Hit, Hits, Slate, SlateBatch, SlateItem, Tuning
 
 __all__ = [
+    "DPP",
     "MMR",
     "Blend",
+    "Calibrated",
     "Candidates",
     "Catalog",
     "Decay",
@@ -38,6 +41,7 @@ __all__ = [
     "SlateBatch",
     "SlateItem",
     "Space",
+    "Spread",
     "Tuning",
     "__version__",
     "cpu_features",
