@@ -1,4 +1,4 @@
-//! Determinantal point process among the latest slots: Chen, Zhang and Zhou (2018), section 3.3.
+//! Determinantal point process among the latest slots: the windowed form of Chen, Zhang and Zhou (2018).
 //!
 //! An entry is worth what it is in `dpp`, with `det S_{W + i} / det S_W` for `d_i^2`, where `W` are the
 //! items of the latest `window` slots: repulsion between neighbours only.

@@ -52,6 +52,8 @@ pub(super) struct Residuals<'a> {
     /// `d_i^2` by the slots seen and in the window.
     squared: Vec<f64>,
     pivots: Vec<Pivot>,
+    /// With a window: the latest slot that each place of `components` is for.
+    slots: Vec<usize>,
     behind: Vec<u32>,
     behind_rows: Vec<u32>,
     cosines: Vec<f32>,
@@ -68,6 +70,7 @@ impl<'a> Residuals<'a> {
             seen: Vec::new(),
             squared: Vec::new(),
             pivots: Vec::new(),
+            slots: Vec::new(),
             behind: Vec::new(),
             behind_rows: Vec::new(),
             cosines: Vec::new(),
@@ -144,16 +147,15 @@ impl<'a> Residuals<'a> {
     /// With a window, takes `d_i^2` from its columns alone, so that it depends neither on slots that have
     /// left nor on when it was worked out.
     fn measure(&mut self, entry: u32) {
-        let Some(window) = self.window else { return };
-        let (slots, seen) = (self.pivots.len(), self.seen[entry as usize]);
+        if self.window.is_none() {
+            return;
+        }
+        let seen = self.seen[entry as usize];
+        let components = self.components.of(entry).flatten();
         let mut squared = 1.0;
-        for (place, &component) in self.components.of(entry).flatten().take(window).enumerate() {
-            if place >= slots {
-                break;
-            }
-            // The latest slot that this place is for.
-            let t = (slots - 1) - (slots - 1 - place) % window;
-            if t < seen {
+        for (&component, &slot) in components.zip(&self.slots) {
+            // A place that the entry has not seen taken again holds what has left the window.
+            if slot < seen {
                 squared -= component * component;
             }
         }
@@ -174,6 +176,11 @@ impl<'a> Residuals<'a> {
             direction,
         });
         self.components.open(t);
+        if self.window.is_some() {
+            let place = self.components.place(t);
+            self.slots.resize(self.slots.len().max(place + 1), t);
+            self.slots[place] = t;
+        }
         if self.slid() {
             for entry in 0..self.rows.len() as u32 {
                 self.measure(entry);
