@@ -19,13 +19,6 @@ from .blend import MOST, Part, assign, expect_kind
 __all__ = ["DPP", "MMR", "Calibrated", "Spread"]
 
 
-def unit(argument: str, value: object) -> float:
-    number = _convert.real(argument, value)
-    if not 0.0 <= number <= 1.0:
-        raise _convert.invalid(argument, "a number from 0 to 1", number)
-    return number
-
-
 def _space(value: object) -> None:
     if value is not None:
         _convert.text("space", value)
@@ -44,7 +37,7 @@ class MMR(Part):
     space: str | None = None
 
     def __post_init__(self) -> None:
-        assign(self, diversity=unit("diversity", self.diversity))
+        assign(self, diversity=_convert.unit("diversity", self.diversity))
         _space(self.space)
 
     def _document(self) -> dict[str, Any]:
@@ -75,7 +68,7 @@ class DPP(Part):
     window: int | None = None
 
     def __post_init__(self) -> None:
-        assign(self, diversity=unit("diversity", self.diversity))
+        assign(self, diversity=_convert.unit("diversity", self.diversity))
         _space(self.space)
         if self.window is not None:
             assign(self, window=_convert.integer("window", self.window, 1, MOST))
@@ -109,7 +102,7 @@ class Spread(Part):
     def __post_init__(self) -> None:
         assign(
             self,
-            diversity=unit("diversity", self.diversity),
+            diversity=_convert.unit("diversity", self.diversity),
             window=_convert.integer("window", self.window, 1, MOST),
         )
         _space(self.space)
@@ -142,7 +135,7 @@ class Calibrated(Part):
 
     def __post_init__(self) -> None:
         _convert.text("attribute", self.attribute)
-        assign(self, strength=unit("strength", self.strength))
+        assign(self, strength=_convert.unit("strength", self.strength))
         if self.target is None:
             return
         if not isinstance(self.target, Mapping):

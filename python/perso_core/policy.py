@@ -15,7 +15,6 @@ from typing import Any, cast
 from . import _convert, _core
 from .blend import MOST, Blend, Part, assign, expect_kind
 from .diversity import KINDS, MMR, Diversity
-from .diversity import unit as _unit
 
 __all__ = ["MMR", "EpsilonGreedy", "Policy"]
 
@@ -39,7 +38,7 @@ class EpsilonGreedy(Part):
     epsilon: float
 
     def __post_init__(self) -> None:
-        assign(self, epsilon=_unit("epsilon", self.epsilon))
+        assign(self, epsilon=_convert.unit("epsilon", self.epsilon))
 
     def _document(self) -> dict[str, Any]:
         return {"kind": "epsilon_greedy", "epsilon": self.epsilon}

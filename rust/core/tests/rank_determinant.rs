@@ -278,6 +278,10 @@ impl Diversity for Boxed<'_> {
         self.0.value(entry)
     }
 
+    fn values(&mut self, open: &[u32], out: &mut Vec<f64>) {
+        self.0.values(open, out);
+    }
+
     fn chosen(&mut self, entry: u32) {
         self.0.chosen(entry);
     }
@@ -318,7 +322,8 @@ proptest! {
             if chosen.len() == 4 {
                 eager.extend(&rows, &course.scores, course.n);
             }
-            let values: Vec<f64> = open.iter().map(|&entry| eager.value(entry)).collect();
+            let mut values = Vec::new();
+            eager.values(open, &mut values);
             prop_assert!(values.iter().all(|value| value.is_finite()));
             prop_assert_eq!(best, argmax(&values), "slot {}", chosen.len());
             prop_assert_eq!(lazy.value(open[best]).to_bits(), values[best].to_bits());
