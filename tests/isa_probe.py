@@ -38,7 +38,7 @@ def main():
         for dtype, rows, metric in (("f32", 4300, "l2"), ("f16", 600, "cosine"), ("i8", 600, "ip")):
             index = pc.Index(128, metric, dtype, M=8, ef_construction=40)
             index.add(x[:rows], num_threads=1)
-            hits = index.search(queries)
+            hits = index.search(queries, ef=80 if rows == 4300 else None)
             assert hits.path == ("graph" if rows == 4300 else "exact")
             file = Path(folder, dtype)
             index.save(file)

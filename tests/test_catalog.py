@@ -389,7 +389,8 @@ def test_stats_spaces_and_repr(rng):
 
 
 def test_a_large_catalog_uses_a_graph_and_can_be_interrupted(rng):
-    x = rng.standard_normal((9000, 96)).astype(np.float32)
+    # On a plane of few dimensions: among vectors without structure a walk would have to see most of them.
+    x = (rng.standard_normal((9000, 6)) @ rng.standard_normal((6, 96))).astype(np.float32)
     cat = pc.Catalog({"v": pc.Space(96, "l2", M=8, ef_construction=50), "w": pc.Space(2)})
     small = rng.standard_normal((9000, 2))
     cat.upsert(range(7000), {"v": x[:7000], "w": small[:7000]})

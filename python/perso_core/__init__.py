@@ -7,12 +7,16 @@
     slate = pc.rank(catalog, user_vector, policy, k=20, exclude=seen_ids)
     slate.ids, slate.scores, slate.propensities, slate.reasons, slate.record()
 
-Start with `help(pc.rank)`, `help(pc.Catalog)` and `help(pc.Policy)`; `pc.Index` is for vectors alone.
+Start with `help(pc.rank)`, `help(pc.Catalog)` and `help(pc.Policy)`; `pc.Index` is for vectors alone. What a
+log of decisions is good for afterwards: `pc.ope`, `pc.interleave`, `pc.drift`, `pc.exposure`, `pc.agreement`.
 """
+
+from typing import TYPE_CHECKING, Any
 
 from . import _core
 from ._core import FormatError, ReplayError, __version__
 from .blend import Blend, Decay, Signal
+from .calibration import Linear, Percentiles, Sigmoid
 from .candidates import Candidates
 from .catalog import Catalog, Space
 from .diversity import DPP, MMR, Calibrated, Spread
@@ -20,6 +24,9 @@ from .index import Index, cpu_features, dot, topk
 from .policy import EpsilonGreedy, Policy
 from .ranking import rank, replay
 from .results import Hit, Hits, Slate, SlateBatch, SlateItem, Tuning
+
+if TYPE_CHECKING:
+    from . import agreement, drift, exposure, interleave, ope
 
 __all__ = [
     "DPP",
@@ -34,8 +41,11 @@ __all__ = [
     "Hit",
     "Hits",
     "Index",
+    "Linear",
+    "Percentiles",
     "Policy",
     "ReplayError",
+    "Sigmoid",
     "Signal",
     "Slate",
     "SlateBatch",
@@ -44,12 +54,33 @@ __all__ = [
     "Spread",
     "Tuning",
     "__version__",
+    "agreement",
     "cpu_features",
     "dot",
+    "drift",
+    "exposure",
+    "interleave",
+    "ope",
     "rank",
     "replay",
     "topk",
 ]
+
+# Loaded when they are first used: who only ranks does not wait for them.
+_LATER = frozenset({"agreement", "drift", "exposure", "interleave", "ope"})
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LATER:
+        import importlib
+
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATER})
+
 
 if _core.debug_build:
     import warnings

@@ -5,6 +5,9 @@ from __future__ import annotations
 from os import PathLike
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from . import _convert
 from ._core import FormatError
 
@@ -75,3 +78,61 @@ def _check(path: str, schema: Any, columns: list[str] | None) -> None:
     for column in columns or ():
         if column not in schema.names:
             raise _convert.invalid("table", f"a column {column!r}", f"{path} with the columns {schema.names}")
+
+
+# --- columns as arrays -----------------------------------------------------------------------------
+
+
+def pyarrow(what: str) -> Any:
+    """The module, or an error that says what needs it and how to get it."""
+    try:
+        import pyarrow as pa
+    except ImportError:
+        raise ImportError(f"{what} needs pyarrow:  pip install 'perso_core[arrow]'") from None
+    return pa
+
+
+def is_table(value: object) -> bool:
+    """Whether it hands over Arrow data."""
+    return hasattr(value, "__arrow_c_stream__") or hasattr(value, "__arrow_c_array__")
+
+
+def is_path(value: object) -> bool:
+    """Whether it names a file, as a decision record as JSON text does not."""
+    return isinstance(value, PathLike) or (isinstance(value, str) and not value.lstrip().startswith("{"))
+
+
+def as_table(argument: str, value: object) -> Any:
+    """A pyarrow table of anything that hands over Arrow data, or of a Parquet or Arrow file."""
+    if not is_table(value) and not isinstance(value, str | PathLike):
+        expected = "an Arrow table (anything with __arrow_c_stream__) or the path of a Parquet or Arrow file"
+        raise _convert.wrong_type(argument, expected, _convert.kind_of(value))
+    pa = pyarrow("reading an Arrow table")
+    return pa.table(stream(value, None))
+
+
+def numbers(argument: str, table: Any, column: str) -> NDArray[np.float64]:
+    """A column of finite numbers as float64."""
+    found = _column(argument, table, column)
+    pa = pyarrow("reading an Arrow table")
+    kind = found.type
+    if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)):
+        raise _convert.wrong_type(f"{argument}[{column!r}]", "a column of numbers", f"a column of {kind}")
+    values = np.array(found.to_numpy(zero_copy_only=False), dtype=np.float64)
+    return _convert.reals(f"{argument}[{column!r}]", values, 1)
+
+
+def labels(argument: str, table: Any, column: str) -> list[Any]:
+    """A column of ids or names as a list, without nulls."""
+    return list(_column(argument, table, column).to_pylist())
+
+
+def _column(argument: str, table: Any, column: str) -> Any:
+    if column not in table.column_names:
+        raise _convert.invalid(
+            argument, f"a column {column!r}", f"a table with the columns {table.column_names}"
+        )
+    found = table.column(column).combine_chunks()
+    if found.null_count:
+        raise _convert.invalid(f"{argument}[{column!r}]", "no nulls", f"{found.null_count} of {len(found)}")
+    return found

@@ -123,6 +123,31 @@ def file_path(argument: str, value: object) -> str:
     return path
 
 
+def reals(argument: str, value: object, ndim: int) -> NDArray[np.float64]:
+    """A float64 array of so many dimensions, finite; bool counts as 0 and 1."""
+    found = array(argument, value)
+    if found.ndim != ndim:
+        raise invalid(argument, f"{ndim} dimension{'s' * (ndim > 1)}", f"an array of shape {found.shape}")
+    if found.dtype.kind not in "fiub":
+        raise wrong_type(argument, "an array of numbers", kind_of(found))
+    converted = np.ascontiguousarray(found, dtype=np.float64)
+    bad = ~np.isfinite(converted)
+    if bad.any():
+        place = ", ".join(map(str, np.argwhere(bad)[0]))
+        raise invalid(argument, "finite numbers", f"{converted[bad][0]} at position {place}")
+    return converted
+
+
+def probabilities(argument: str, value: object, ndim: int) -> NDArray[np.float64]:
+    """The same, from 0 to 1."""
+    found = reals(argument, value, ndim)
+    bad = (found < 0) | (found > 1)
+    if bad.any():
+        place = ", ".join(map(str, np.argwhere(bad)[0]))
+        raise invalid(argument, "probabilities from 0 to 1", f"{found[bad][0]} at position {place}")
+    return found
+
+
 # --- vectors ---------------------------------------------------------------------------------------
 
 

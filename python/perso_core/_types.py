@@ -15,12 +15,14 @@ Dtype: TypeAlias = Literal["f32", "f16", "i8"]
 Layout: TypeAlias = Literal["auto", "exact", "compact", "local"]
 Rescore: TypeAlias = Literal["f16"]
 Normalize: TypeAlias = Literal["none", "minmax", "zscore", "rank"]
+Shape: TypeAlias = Literal["exponential", "linear", "gauss"]
 
 METRICS = ("ip", "cosine", "l2")
 DTYPES = ("f32", "f16", "i8")
 LAYOUTS = ("auto", "exact", "compact", "local")
 RESCORES = ("f16",)
 NORMALIZERS = ("none", "minmax", "zscore", "rank")
+SHAPES = ("exponential", "linear", "gauss")
 
 Path: TypeAlias = Union[str, "PathLike[str]"]
 

@@ -16,7 +16,9 @@ from types import MappingProxyType
 from typing import Any, TypeAlias, TypeVar, cast
 
 from . import _convert
-from ._types import NORMALIZERS, Normalize
+from ._types import NORMALIZERS, SHAPES, Shape
+from ._types import Normalize as _Normalize
+from .calibration import Calibration, Linear, Percentiles, Sigmoid, from_document
 
 __all__ = ["Blend", "Decay", "Signal"]
 
@@ -25,6 +27,8 @@ _UNITS = {"w": 604_800_000_000, "d": 86_400_000_000, "h": 3_600_000_000, "m": 60
 _HALF_LIFE = re.compile(r"(\d+(?:\.\d+)?)\s*([wdhms])")
 
 _P = TypeVar("_P", bound="Part")
+
+Normalize: TypeAlias = _Normalize | Calibration
 
 
 class Part:
@@ -70,7 +74,18 @@ def assign(part: object, **values: object) -> None:
 
 
 def _normalize(argument: str, value: object) -> Normalize:
-    return cast(Normalize, _convert.choice(argument, value, NORMALIZERS))
+    if isinstance(value, Linear | Sigmoid | Percentiles):
+        return value
+    if isinstance(value, dict):
+        return from_document(value)
+    if not isinstance(value, str):
+        expected = f"one of {', '.join(map(repr, NORMALIZERS))}, or a Linear, Sigmoid or Percentiles"
+        raise _convert.wrong_type(argument, expected, _convert.kind_of(value))
+    return cast(_Normalize, _convert.choice(argument, value, NORMALIZERS))
+
+
+def _normalize_document(value: Normalize | None) -> str | dict[str, Any] | None:
+    return value if value is None or isinstance(value, str) else value._document()
 
 
 def expect_kind(document: dict[str, Any], kind: str) -> None:
@@ -87,7 +102,8 @@ class Signal(Part):
 
     Args:
         weight: the factor of the normalised value; negative turns the signal round.
-        normalize: "none", "minmax", "zscore" or "rank"; None for that of the `Blend` it is in.
+        normalize: "none", "minmax", "zscore" or "rank", or a fixed calibration: `Linear`, `Sigmoid` or
+            `Percentiles`; None for that of the `Blend` it is in.
     """
 
     weight: float = 1.0
@@ -96,10 +112,10 @@ class Signal(Part):
     def __post_init__(self) -> None:
         assign(self, weight=_convert.real("weight", self.weight))
         if self.normalize is not None:
-            _normalize("normalize", self.normalize)
+            assign(self, normalize=_normalize("normalize", self.normalize))
 
     def _document(self) -> dict[str, Any]:
-        return {"kind": "signal", "weight": self.weight, "normalize": self.normalize}
+        return {"kind": "signal", "weight": self.weight, "normalize": _normalize_document(self.normalize)}
 
     @classmethod
     def _from_document(cls, document: dict[str, Any]) -> Signal:
@@ -109,7 +125,10 @@ class Signal(Part):
 
 @dataclass(frozen=True)
 class Decay(Part):
-    """Freshness: 2^(-age / half_life) of a timestamp attribute, 1 for what is new or dated in the future.
+    """Freshness: what is left after the age of a timestamp attribute, 1 for what is new or dated in the future.
+
+    With the age counted in half-lives a, "exponential" is 2^-a, "linear" is 1 - a/2 down to 0, and "gauss" is
+    2^(-a^2), which keeps what is young longer and drops it faster then. Each is a half after one half-life.
 
     Args:
         attribute: the timestamp attribute that ages are measured from.
@@ -117,20 +136,25 @@ class Decay(Part):
             `datetime.timedelta`, or seconds. Kept as text.
         weight: the factor of the normalised value.
         normalize: as for `Signal`. "none" keeps the value as the formula gives it.
+        shape: "exponential", "linear" or "gauss".
     """
 
     attribute: str
     half_life: str | timedelta | float
     weight: float = 1.0
     normalize: Normalize | None = None
+    shape: Shape = "exponential"
 
     def __post_init__(self) -> None:
         _convert.text("attribute", self.attribute)
         assign(
-            self, weight=_convert.real("weight", self.weight), half_life=_in_words(_half_life(self.half_life))
+            self,
+            weight=_convert.real("weight", self.weight),
+            half_life=_in_words(_half_life(self.half_life)),
+            shape=_convert.choice("shape", self.shape, SHAPES),
         )
         if self.normalize is not None:
-            _normalize("normalize", self.normalize)
+            assign(self, normalize=_normalize("normalize", self.normalize))
 
     @property
     def half_life_us(self) -> int:
@@ -143,8 +167,13 @@ class Decay(Part):
             "attribute": self.attribute,
             "half_life_us": self.half_life_us,
             "weight": self.weight,
-            "normalize": self.normalize,
+            "normalize": _normalize_document(self.normalize),
+            **self._shape_document(),
         }
+
+    def _shape_document(self) -> dict[str, str]:
+        # Documents from before there were several shapes name none, and keep their hash.
+        return {} if self.shape == "exponential" else {"shape": self.shape}
 
     @classmethod
     def _from_document(cls, document: dict[str, Any]) -> Decay:
@@ -152,7 +181,13 @@ class Decay(Part):
         half_life = timedelta(
             microseconds=_convert.integer("half_life_us", document["half_life_us"], 1, MOST)
         )
-        return cls(document["attribute"], half_life, document["weight"], document["normalize"])
+        return cls(
+            document["attribute"],
+            half_life,
+            document["weight"],
+            document["normalize"],
+            document.get("shape", "exponential"),
+        )
 
 
 def _half_life(value: object) -> int:
@@ -198,7 +233,8 @@ class Blend(Part):
             several spaces; None for none. A `Signal` in place of a weight has its own normaliser.
         normalize: for every signal that names no other. With x the value and the pool's minimum, maximum,
             mean and standard deviation: "minmax" is (x - min) / (max - min), "zscore" is
-            (x - mean) / sd, "rank" the average rank from 0 to 1, "none" is x.
+            (x - mean) / sd, "rank" the average rank from 0 to 1, "none" is x. A `Linear`, `Sigmoid` or
+            `Percentiles` does not depend on the pool.
         **signals: a weight, `Signal` or `Decay` under a name. The name of a weight or a `Signal` is that of a
             signal given to `rank(..., signals=)`, else of a bool, int or float attribute; the name of a
             `Decay` is free. A missing value contributes 0.
@@ -239,7 +275,7 @@ class Blend(Part):
         for name, value in signals.items():
             if isinstance(value, Decay):
                 named[name] = Decay(
-                    value.attribute, value.half_life, value.weight, value.normalize or default
+                    value.attribute, value.half_life, value.weight, value.normalize or default, value.shape
                 )
             else:
                 named[name] = _weighted(name, value, default)
@@ -275,7 +311,14 @@ class Blend(Part):
         for name, value in self._signals.items():
             if isinstance(value, Decay):
                 out.append(
-                    _named(value, "decay", name, attribute=value.attribute, half_life_us=value.half_life_us)
+                    _named(
+                        value,
+                        "decay",
+                        name,
+                        attribute=value.attribute,
+                        half_life_us=value.half_life_us,
+                        **value._shape_document(),
+                    )
                 )
             else:
                 out.append(_named(value, "value", name))
@@ -295,7 +338,9 @@ class Blend(Part):
                     spaces[one["space"]] = Signal(weight, normalize)
             elif one["kind"] == "decay":
                 half_life = timedelta(microseconds=one["half_life_us"])
-                signals[one["name"]] = Decay(one["attribute"], half_life, weight, normalize)
+                signals[one["name"]] = Decay(
+                    one["attribute"], half_life, weight, normalize, one.get("shape", "exponential")
+                )
             elif one["kind"] == "value":
                 signals[one["name"]] = Signal(weight, normalize)
             else:
@@ -327,7 +372,7 @@ class Blend(Part):
         elif self._similarity is not None:
             everything.extend(self._similarity.values())
         kinds = {signal.normalize for signal in everything}
-        common = cast(Normalize, kinds.pop()) if len(kinds) == 1 else "minmax"
+        common: Normalize = cast(Normalize, kinds.pop()) if len(kinds) == 1 else "minmax"
         if isinstance(self._similarity, Signal) or self._similarity is None:
             parts = [f"similarity={_short(self._similarity, common)}"]
         else:
@@ -358,7 +403,8 @@ def _weighted(argument: str, value: object, default: Normalize) -> Signal:
 
 
 def _named(signal: _AnySignal, kind: str, name: str, **more: object) -> dict[str, Any]:
-    return {"kind": kind, "name": name, "weight": signal.weight, "normalize": signal.normalize, **more}
+    normalize = _normalize_document(signal.normalize)
+    return {"kind": kind, "name": name, "weight": signal.weight, "normalize": normalize, **more}
 
 
 def _short(signal: _AnySignal | None, common: Normalize) -> str:
@@ -368,5 +414,6 @@ def _short(signal: _AnySignal | None, common: Normalize) -> str:
     own = "" if signal.normalize == common else f", normalize={signal.normalize!r}"
     if isinstance(signal, Decay):
         weight = "" if signal.weight == 1.0 else f", weight={signal.weight!r}"
-        return f"Decay({signal.attribute!r}, half_life={signal.half_life!r}{weight}{own})"
+        shape = "" if signal.shape == "exponential" else f", shape={signal.shape!r}"
+        return f"Decay({signal.attribute!r}, half_life={signal.half_life!r}{weight}{own}{shape})"
     return f"Signal({signal.weight!r}{own})" if own else repr(signal.weight)

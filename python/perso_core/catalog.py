@@ -248,7 +248,8 @@ class Catalog:
             queries: (dim,) or (q, dim) of any float type.
             k: how many, at least 1. Where fewer are eligible, the rest is -1 (None for str ids) and NaN.
             space: which space; None where there is one.
-            ef: width of the graph search, for recall against time; None for a width that follows k.
+            ef: width of the graph search, for recall against time, as `Index.search` takes it; None for one that a
+                sample of the vectors asked for.
             where: a bool mask aligned with `ids`, or the ids that may be answered.
             exclude: ids that may not; one that is not there is fine.
             exact: score every eligible item.

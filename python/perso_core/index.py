@@ -122,8 +122,9 @@ class Index:
         Args:
             queries: (dim,) or (q, dim) of any float type.
             k: how many, at least 1. Where fewer are eligible, the rest is -1 (None for str ids) and NaN.
-            ef: width of the graph search, for recall against time; None for the width that `tune` found, or for
-                one that follows k.
+            ef: width of the graph search, for recall against time: how many vectors a search follows for a typical
+                query, more where many lie about as far off as the k-th best, fewer where few do. None for the width
+                that `tune` found, else for one that a sample of the vectors asked for; it grows with k.
             filter: a bool mask aligned with `ids`, or the ids that may be answered.
             exclude: ids that may not; one that is not there is fine.
             exact: score every eligible vector.

@@ -131,6 +131,28 @@ assert_type(pc.replay("{}", catalog, user=user), pc.Slate)
 candidates = pc.Candidates(["a", "b"], scores=[0.1, 0.2], attributes={"price": [1, None]}, metric="ip")
 assert_type(pc.rank(candidates, None, policy), pc.Slate)
 
+# --- what a log teaches ----------------------------------------------------------------------------
+
+choices = pc.ope.BanditLog([1.0], [0.5], [0.5])
+assert_type(pc.ope.ips(choices, clip=10, interval=pc.ope.Bootstrap(seed=1)), pc.ope.Estimate)
+known = pc.ope.SlateLog.from_records([slate, slate.record(), "{}"], {"r-1": [1.0]}, policy, missing=0.0)
+assert_type(known, pc.ope.SlateLog)
+estimates = pc.ope.evaluate(known)
+assert_type(estimates, pc.ope.Estimates)
+assert_type(estimates[0], pc.ope.Estimate)
+assert_type(estimates["rips"], pc.ope.Estimate)
+assert_type(estimates[1:], pc.ope.Estimates)
+assert_type(estimates["rips"].influence, NDArray[np.float64])
+assert_type(pc.ope.propensities(slate, policy), NDArray[np.float64])
+shown = pc.interleave.team_draft(slate, [1, 2], seed=1, request_id="r-1")
+assert_type(shown, pc.interleave.Interleaved)
+assert_type(shown.credit([1]), pc.interleave.Credit)
+assert_type(pc.interleave.preference([shown.credit([1]), (1.0, 0.0)]).p_sign, float)
+assert_type(pc.drift.psi([1.0], [2.0]).value, float)
+assert_type(pc.drift.compare([slate], [slate]), pc.drift.DriftReport)
+assert_type(pc.exposure.by_group([slate], {1: "a"}), pc.exposure.Exposure)
+assert_type(pc.agreement.rbo(slate, [1, 2]), float)
+
 # --- what has to be refused: an ignore that is not needed is an error under strict -------------------
 
 pc.Index(4, metric="dot")  # type: ignore[arg-type]
@@ -149,3 +171,5 @@ pc.rank(catalog, user, policy, sede=7)  # type: ignore[call-overload]
 policy.candidates = 3  # type: ignore[misc]
 slate.seed = 3  # type: ignore[misc]
 catalog.generation = 3  # type: ignore[misc]
+pc.ope.ips(known)  # type: ignore[arg-type]
+pc.interleave.team_draft([1], [2], seed=1)  # type: ignore[call-arg]

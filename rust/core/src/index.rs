@@ -320,11 +320,7 @@ impl Index {
                 .map_or(0, |_| self.vectors.default_breadth(10)),
             links,
             layers,
-            path: if self.vectors.graph().is_some() {
-                Found::Graph
-            } else {
-                Found::Exact
-            },
+            path: self.vectors.path(),
         }
     }
 

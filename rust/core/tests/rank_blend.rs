@@ -1,7 +1,7 @@
 //! The blend: normalisers against their textbook forms, sums that are exact, the decay.
 
 use perso_core::rank::blend::{decay, settle, Normaliser};
-use perso_core::rank::policy::Normalize;
+use perso_core::rank::policy::{Normalize, Shape};
 use proptest::prelude::*;
 
 /// Values as pools have them: ties, gaps, constants, and some missing.
@@ -18,12 +18,12 @@ fn pool() -> impl Strategy<Value = Vec<f64>> {
 }
 
 /// The definitions, one value at a time.
-fn naive(kind: Normalize, values: &[f64], x: f64) -> f64 {
+fn naive(kind: &Normalize, values: &[f64], x: f64) -> f64 {
     let present: Vec<f64> = values.iter().copied().filter(|v| !v.is_nan()).collect();
     let n = present.len() as f64;
     let min = present.iter().copied().reduce(f64::min).unwrap_or(0.0);
     let max = present.iter().copied().reduce(f64::max).unwrap_or(0.0);
-    if kind == Normalize::None {
+    if *kind == Normalize::None {
         return x;
     }
     if min == max {
@@ -37,7 +37,7 @@ fn naive(kind: Normalize, values: &[f64], x: f64) -> f64 {
             let variance = present.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / n;
             (x - mean) / variance.sqrt()
         }
-        Normalize::Rank => {
+        _ => {
             // The mean position of the value's ties in the sorted list, out of the last position.
             let mut sorted = present;
             sorted.sort_by(|a, b| a.partial_cmp(b).unwrap());
@@ -57,14 +57,14 @@ proptest! {
         kind in prop::sample::select(vec![
             Normalize::None, Normalize::Minmax, Normalize::Zscore, Normalize::Rank]),
     ) {
-        let fitted = Normaliser::fit(kind, &values);
+        let fitted = Normaliser::fit(&kind, &values);
         for &x in &values {
             let got = fitted.apply(x);
             if x.is_nan() {
                 prop_assert!(got.is_nan(), "a missing value stays missing");
                 continue;
             }
-            let expected = naive(kind, &values, x);
+            let expected = naive(&kind, &values, x);
             prop_assert!((got - expected).abs() <= 1e-9 * (1.0 + expected.abs()), "{got} {expected}");
             if matches!(kind, Normalize::Minmax | Normalize::Rank) {
                 prop_assert!((0.0..=1.0).contains(&got));
@@ -74,7 +74,7 @@ proptest! {
 
     #[test]
     fn rank_of_a_newcomer_lies_between_its_neighbours(values in pool(), x in -120.0..120.0f64) {
-        let fitted = Normaliser::fit(Normalize::Rank, &values);
+        let fitted = Normaliser::fit(&Normalize::Rank, &values);
         let got = fitted.apply(x);
         prop_assert!((0.0..=1.0).contains(&got));
         for &other in values.iter().filter(|v| !v.is_nan()) {
@@ -166,15 +166,91 @@ fn what_is_not_finite_is_not_a_score() {
 #[test]
 fn decay_halves_with_every_half_life() {
     let day = 86_400_000_000i64;
-    assert_eq!(decay(10 * day, 10 * day, 3.0 * day as f64), 1.0);
-    assert_eq!(decay(10 * day, 7 * day, 3.0 * day as f64), 0.5);
-    assert_eq!(decay(10 * day, 4 * day, 3.0 * day as f64), 0.25);
     assert_eq!(
-        decay(10 * day, 11 * day, 3.0 * day as f64),
+        decay(Shape::Exponential, 10 * day, 10 * day, 3.0 * day as f64),
+        1.0
+    );
+    assert_eq!(
+        decay(Shape::Exponential, 10 * day, 7 * day, 3.0 * day as f64),
+        0.5
+    );
+    assert_eq!(
+        decay(Shape::Exponential, 10 * day, 4 * day, 3.0 * day as f64),
+        0.25
+    );
+    assert_eq!(
+        decay(Shape::Exponential, 10 * day, 11 * day, 3.0 * day as f64),
         1.0,
         "the future is new"
     );
-    assert_eq!(decay(i64::MAX, i64::MIN, 1.0), 0.0, "the age saturates");
-    let got = decay(day, 0, 3.0 * day as f64);
+    assert_eq!(
+        decay(Shape::Exponential, i64::MAX, i64::MIN, 1.0),
+        0.0,
+        "the age saturates"
+    );
+    let got = decay(Shape::Exponential, day, 0, 3.0 * day as f64);
     assert!((got - 0.5f64.powf(1.0 / 3.0)).abs() < 1e-15);
+}
+
+#[test]
+fn every_decay_is_a_half_after_the_half_life_and_never_rises() {
+    for shape in [Shape::Exponential, Shape::Linear, Shape::Gauss] {
+        assert_eq!(decay(shape, 50, 50, 8.0), 1.0);
+        assert_eq!(decay(shape, 50, 90, 8.0), 1.0, "the future is new");
+        assert_eq!(decay(shape, 58, 50, 8.0), 0.5);
+        assert_eq!(decay(shape, i64::MAX, i64::MIN, 1.0), 0.0);
+        let values: Vec<f64> = (0..40).map(|age| decay(shape, age, 0, 8.0)).collect();
+        assert!(
+            values.windows(2).all(|pair| pair[0] >= pair[1]),
+            "{shape:?}"
+        );
+    }
+    assert_eq!(decay(Shape::Linear, 12, 0, 8.0), 0.25);
+    assert_eq!(decay(Shape::Linear, 16, 0, 8.0), 0.0);
+    assert_eq!(decay(Shape::Gauss, 16, 0, 8.0), 0.0625);
+    assert_eq!(decay(Shape::Exponential, 16, 0, 8.0), 0.25);
+}
+
+#[test]
+fn fixed_calibrations_know_nothing_of_the_pool() {
+    let at = vec![-1.0, 0.0, 0.0, 0.0, 4.0];
+    let kinds = [
+        Normalize::Linear {
+            origin: 3.0,
+            unit: -2.0,
+        },
+        Normalize::Sigmoid {
+            origin: 1.0,
+            unit: 0.5,
+        },
+        Normalize::Percentiles { at },
+    ];
+    // value, linear, sigmoid (from the hyperbolic tangent), percentiles by hand
+    let expected = [
+        (-7.0, 5.0, 0.5 + 0.5 * (-8.0f64).tanh(), 0.0),
+        (-0.5, 1.75, 0.5 + 0.5 * (-1.5f64).tanh(), 0.125),
+        (0.0, 1.5, 0.5 + 0.5 * (-1.0f64).tanh(), 0.5),
+        (1.0, 1.0, 0.5, 0.8125),
+        (4.0, -0.5, 0.5 + 0.5 * 3.0f64.tanh(), 1.0),
+        (90.0, -43.5, 1.0, 1.0),
+    ];
+    for pool in [&[][..], &[f64::NAN], &[1.0, 2.0, 700.0]] {
+        let fitted = kinds.each_ref().map(|kind| Normaliser::fit(kind, pool));
+        for (x, linear, sigmoid, percentile) in expected {
+            let got = fitted.each_ref().map(|normaliser| normaliser.apply(x));
+            for (got, expected) in got.into_iter().zip([linear, sigmoid, percentile]) {
+                assert!((got - expected).abs() < 1e-15, "{x}: {got} {expected}");
+            }
+        }
+        assert!(fitted
+            .iter()
+            .all(|normaliser| normaliser.apply(f64::NAN).is_nan()));
+    }
+    let wide = Normaliser::fit(
+        &Normalize::Percentiles {
+            at: vec![-1.5e308, 1.5e308],
+        },
+        &[],
+    );
+    assert_eq!(wide.apply(0.0), 0.5);
 }

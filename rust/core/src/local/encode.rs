@@ -31,11 +31,24 @@ struct Encoder {
     /// The row, and its rotation.
     own: Vec<f32>,
     own_rotated: Vec<f32>,
-    /// A neighbour's difference from the row, its rotation, and the signs of that.
+    /// A neighbour's difference from the row, the rotation of that, and its signs.
     other: Vec<f32>,
     rotated: Vec<f32>,
     signs: Vec<f32>,
 }
+
+/// The rotations of all rows, made once where most are needed: each is a neighbour of some 32 rows.
+#[derive(Default)]
+struct Rotated(Vec<f32>);
+
+impl Rotated {
+    fn of(&self, row: u32, width: usize) -> Option<&[f32]> {
+        self.0.get(row as usize * width..)?.get(..width)
+    }
+}
+
+/// They are kept up to this many bytes.
+const ROTATED_BYTES: usize = 1 << 30;
 
 impl LocalCodes {
     /// Encodes the changed rows anew and all rows of the graph that have no codes yet. Parallel when
@@ -67,9 +80,11 @@ impl LocalCodes {
 
     fn encode_all(&self, store: &VectorStore, graph: &Graph, work: &mut [(u32, &mut [u16])]) {
         use rayon::prelude::*;
+        let all_rotated = self.all_rotated(store, work.len() * self.blocks * BLOCK);
         let some = |encoder: &mut Encoder, work: &mut [(u32, &mut [u16])]| {
             for (row, codes) in work {
-                self.encode_row(store, graph, *row, codes, encoder);
+                self.point(store, *row, &mut encoder.own);
+                self.encode_around(store, graph.links(*row, 0), &all_rotated, codes, encoder);
             }
         };
         if rayon::current_thread_index().is_none() {
@@ -80,17 +95,29 @@ impl LocalCodes {
         }
     }
 
-    /// The codes of one row's links.
-    fn encode_row(
-        &self,
-        store: &VectorStore,
-        graph: &Graph,
-        row: u32,
-        codes: &mut [u16],
-        encoder: &mut Encoder,
-    ) {
-        self.point(store, row, &mut encoder.own);
-        self.encode_around(store, graph.links(row, 0), codes, encoder);
+    /// The rotations of all rows, if about `needed` will be looked at, or none.
+    fn all_rotated(&self, store: &VectorStore, needed: usize) -> Rotated {
+        use rayon::prelude::*;
+        let width = self.rotation.code_dim();
+        if needed < store.len() || store.len() * width * 4 > ROTATED_BYTES {
+            return Rotated::default();
+        }
+        let mut all = vec![0.0; store.len() * width];
+        let some = |(point, rotated): &mut (Vec<f32>, Vec<f32>), (i, out): (usize, &mut [f32])| {
+            for (j, slot) in out.chunks_exact_mut(width).enumerate() {
+                self.point(store, (i * CHUNK + j) as u32, point);
+                self.rotation.apply(Kernels::get(), point, rotated);
+                slot.copy_from_slice(rotated);
+            }
+        };
+        if rayon::current_thread_index().is_none() {
+            some(&mut Default::default(), (0, &mut all));
+        } else {
+            all.par_chunks_mut(CHUNK * width)
+                .enumerate()
+                .for_each_init(Default::default, some);
+        }
+        Rotated(all)
     }
 
     /// The codes of some rows as seen from the point that codes are made relative to.
@@ -100,7 +127,8 @@ impl LocalCodes {
             own: vec![0.0; store.dim()],
             ..Encoder::default()
         };
-        self.encode_around(store, rows, &mut codes, &mut encoder);
+        let all_rotated = Rotated::default();
+        self.encode_around(store, rows, &all_rotated, &mut codes, &mut encoder);
         codes
     }
 
@@ -109,11 +137,13 @@ impl LocalCodes {
         &self,
         store: &VectorStore,
         rows: &[u32],
+        all_rotated: &Rotated,
         codes: &mut [u16],
         encoder: &mut Encoder,
     ) {
         codes.fill(0);
         let kernels = Kernels::get();
+        let width = self.rotation.code_dim();
         let Encoder {
             own,
             own_rotated,
@@ -132,10 +162,13 @@ impl LocalCodes {
             for (j, &row) in rows.iter().enumerate() {
                 debug_assert_ne!(row, NONE);
                 self.point(store, row, other);
-                for (x, own) in other.iter_mut().zip(own.iter()) {
-                    *x -= own;
+                match all_rotated.of(row, width) {
+                    Some(known) => known.clone_into(rotated),
+                    None => self.rotation.apply(kernels, other, rotated),
                 }
-                self.rotation.apply(kernels, other, rotated);
+                // A rotation is linear.
+                subtract(rotated, own_rotated);
+                subtract(other, own);
                 signs.clear();
                 signs.extend(rotated.iter().map(|x| if *x > 0.0 { 1.0 } else { -1.0 }));
                 set_bits(bits, j, rotated);
@@ -174,6 +207,12 @@ impl LocalCodes {
                 }
             }
         }
+    }
+}
+
+fn subtract(from: &mut [f32], other: &[f32]) {
+    for (x, other) in from.iter_mut().zip(other) {
+        *x -= other;
     }
 }
 

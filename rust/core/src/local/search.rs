@@ -9,6 +9,23 @@
 //! for one turn before it is its turn, and keeps its turn even if a better one turns up meanwhile: that one is
 //! asked for, and next.
 //!
+//! Measured on 100,000 x 384 sentence embeddings, cosine, i8, µs a search in the core (one core of a shared Zen 4,
+//! best of passes, alternating):
+//!
+//! - By distance in place of a fixed breadth: 53 to 43 at a recall@10 of .967, 71 to 60 at .980; 37 to 36 at .95.
+//! - A row in turn in place of the best when its time comes: 48 to 41 at .95 with one row ahead, 41.5 with two, 43
+//!   with three. The numbers beside a row's vector (scale and norm) asked for with it: part of that; a fifth of a
+//!   search was spent waiting for them.
+//! - A start from landmarks in place of the upper layers: 5 to 6 less (see `landmarks`).
+//! - Several estimates of a row in the pool, one from each followed neighbour (63 rows followed found what 82 did
+//!   with the first estimate only): dropped. By distance the first estimate alone is as fast at .95 and faster above.
+//! - Vector, links and factors copied into the row of codes, so that all lies in one place: 0 to 5% faster for a
+//!   quarter more memory; dropped. With the data in the caches a search of 37 takes 15, so what is left is the time
+//!   that some 36 lines a row take to come, wherever they lie.
+//! - Codes of the leading 256 or 320 principal dimensions of 384: the time of a row falls by 3% and less, and at a
+//!   recall of .95 a search takes 17% and 8% longer, for 23% and 12% less memory; dropped.
+//! - The rest of a row's lines asked for half a turn later than the first: no difference.
+//!
 use perso_kernels::fastscan::{Line, Table, BLOCK};
 use perso_kernels::{prefetch, prefetch_far, Kernels, Rows};
 

@@ -4,7 +4,7 @@
 use crate::column::{Column, ColumnType};
 use crate::error::{Error, Result};
 
-use super::policy::{Policy, SignalSpec};
+use super::policy::{Policy, Shape, SignalSpec};
 use super::signals::{argument, SignalLookup, Signals};
 use super::source::Source;
 
@@ -24,6 +24,7 @@ pub(crate) enum Input<'a> {
         column: &'a Column,
         at: i64,
         half_life: f64,
+        shape: Shape,
     },
 }
 
@@ -88,11 +89,13 @@ pub(crate) fn bind<'a>(
                 name,
                 attribute,
                 half_life_us,
+                shape,
                 ..
             } => Some(Input::Decay {
                 column: time_column(source, name, attribute)?,
                 at: ask.at,
                 half_life: *half_life_us as f64,
+                shape: *shape,
             }),
         };
         bound.extend(input.map(|input| Bound { spec, input }));

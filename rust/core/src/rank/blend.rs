@@ -11,8 +11,16 @@
 //! - `rank`: `(below + (equal - 1) / 2) / (n - 1)`: the average rank of ties, 0 for the smallest and 1
 //!   for the largest
 //!
+//! Three know nothing of the pool, so a term means the same in every slate:
+//!
+//! - `linear`: `(x - origin) / unit`
+//! - `sigmoid`: `1 / (1 + exp(-(x - origin) / unit))` (Platt's scaling, 1999, with the parameters given)
+//! - `percentiles`: with quantiles `v_0 <= ... <= v_n` at even steps, `(i + (x - v_i) / (v_(i+1) - v_i)) / n` for
+//!   `v_i < x < v_(i+1)`, 0 below the first and 1 above the last; the middle of their places for a value that
+//!   several quantiles have
+//!
 //! A pool whose values are all the same tells nothing apart: each of its values becomes 0 (but not
-//! under `none`). A missing value contributes 0: under `minmax` and `rank` that is the value of the
+//! under `none` and the last three). A missing value contributes 0: under `minmax` and `rank` that is the value of the
 //! pool's last, under `zscore` that of its average.
 //!
 //! The parameters are fitted once, to the first pool, in the order of ids (so the sums in them do not
@@ -33,7 +41,7 @@
 use crate::error::{Error, Result};
 
 use super::bind::{Bound, Input};
-use super::policy::{Normalize, SignalSpec};
+use super::policy::{Normalize, Shape, SignalSpec};
 use super::source::Source;
 
 /// A normaliser with its parameters.
@@ -50,15 +58,28 @@ pub enum Normaliser {
         /// The difference that becomes 1.
         unit: f64,
     },
-    /// Average rank against these values, ascending.
+    /// Average rank against these values, ascending, as a share of the last.
     Rank(Vec<f64>),
+    /// `1 / (1 + exp(-(x - origin) / unit))`.
+    Sigmoid {
+        /// The value that becomes 1/2.
+        origin: f64,
+        /// The scale.
+        unit: f64,
+    },
+    /// The place among these quantiles, ascending, interpolated.
+    Percentiles(Vec<f64>),
 }
 
 impl Normaliser {
     /// Fits to a pool's values; NaN stands for a missing one.
-    pub fn fit(kind: Normalize, values: &[f64]) -> Self {
-        if kind == Normalize::None {
-            return Normaliser::Identity;
+    pub fn fit(kind: &Normalize, values: &[f64]) -> Self {
+        match kind {
+            Normalize::None => return Normaliser::Identity,
+            &Normalize::Linear { origin, unit } => return Normaliser::Affine { origin, unit },
+            &Normalize::Sigmoid { origin, unit } => return Normaliser::Sigmoid { origin, unit },
+            Normalize::Percentiles { at } => return Normaliser::Percentiles(at.clone()),
+            Normalize::Minmax | Normalize::Zscore | Normalize::Rank => {}
         }
         let present = || values.iter().copied().filter(|value| !value.is_nan());
         let low = present().fold(f64::INFINITY, f64::min);
@@ -75,7 +96,6 @@ impl Normaliser {
             }
         };
         match kind {
-            Normalize::None => Normaliser::Identity,
             Normalize::Minmax => affine(low, high - low),
             Normalize::Zscore => {
                 let n = present().count() as f64;
@@ -84,7 +104,7 @@ impl Normaliser {
                     present().fold(0.0, |sum, value| sum + (value - mean) * (value - mean));
                 affine(mean, (square / n).sqrt())
             }
-            Normalize::Rank => {
+            _ => {
                 let mut sorted: Vec<f64> = present().map(|value| value + 0.0).collect();
                 sorted.sort_unstable_by(f64::total_cmp);
                 Normaliser::Rank(sorted)
@@ -98,26 +118,50 @@ impl Normaliser {
             Normaliser::Identity => value,
             Normaliser::Zero => 0.0 * value,
             Normaliser::Affine { origin, unit } => (value - origin) / unit,
+            Normaliser::Rank(_) | Normaliser::Percentiles(_) if value.is_nan() => value,
             Normaliser::Rank(sorted) => {
-                let below = sorted.partition_point(|other| *other < value);
-                let equal = sorted[below..].partition_point(|other| *other <= value);
+                let (below, equal) = place(sorted, value);
                 let last = (sorted.len() - 1) as f64;
                 // A value that is not in the pool falls between two ranks, or off an end.
-                let rank = (below as f64 + (equal as f64 - 1.0) / 2.0).clamp(0.0, last);
-                if value.is_nan() {
-                    value
-                } else {
-                    rank / last
+                (below as f64 + (equal as f64 - 1.0) / 2.0).clamp(0.0, last) / last
+            }
+            Normaliser::Sigmoid { origin, unit } => {
+                1.0 / (1.0 + libm::exp(-(value - origin) / unit))
+            }
+            Normaliser::Percentiles(at) => {
+                let (below, equal) = place(at, value);
+                let last = (at.len() - 1) as f64;
+                if equal > 0 {
+                    return (below as f64 + (equal as f64 - 1.0) / 2.0) / last;
                 }
+                if below == 0 || below == at.len() {
+                    return if below == 0 { 0.0 } else { 1.0 };
+                }
+                let (low, high) = (at[below - 1], at[below]);
+                // Halved, because the difference of two large numbers may overflow.
+                let share = (value / 2.0 - low / 2.0) / (high / 2.0 - low / 2.0);
+                ((below - 1) as f64 + share) / last
             }
         }
     }
 }
 
-/// `2^(-age / half_life)` with the age cut off at 0: what is dated in the future counts as new.
-pub fn decay(at: i64, time: i64, half_life: f64) -> f64 {
-    let age = at.saturating_sub(time).max(0);
-    libm::exp2(-(age as f64) / half_life)
+/// How many of some ascending numbers are below a value, and how many are equal to it.
+fn place(ascending: &[f64], value: f64) -> (usize, usize) {
+    let below = ascending.partition_point(|other| *other < value);
+    let equal = ascending[below..].partition_point(|other| *other <= value);
+    (below, equal)
+}
+
+/// What is left after an age of `a` half-lives: `2^-a`, `1 - a/2` down to 0, or `2^(-a²)`; a half after one in each.
+/// The age is cut off at 0: what is dated in the future counts as new.
+pub fn decay(shape: Shape, at: i64, time: i64, half_life: f64) -> f64 {
+    let age = at.saturating_sub(time).max(0) as f64 / half_life;
+    match shape {
+        Shape::Exponential => libm::exp2(-age),
+        Shape::Linear => (1.0 - age / 2.0).max(0.0),
+        Shape::Gauss => libm::exp2(-age * age),
+    }
 }
 
 /// Rounds a row's terms to a grid on which sums are exact, and adds them up. `None` when a term, or
@@ -253,8 +297,9 @@ impl<'a> Blend<'a> {
                 column,
                 at,
                 half_life,
+                shape,
             } => out.extend(rows.iter().map(|&row| match column.time(row) {
-                Some(time) => decay(at, time, half_life),
+                Some(time) => decay(shape, at, time, half_life),
                 None => f64::NAN,
             })),
         }

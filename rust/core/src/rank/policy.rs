@@ -81,7 +81,7 @@ pub enum SignalSpec {
         /// Normaliser.
         normalize: Normalize,
     },
-    /// `2^(-age / half_life)` of a timestamp attribute.
+    /// What is left after the age of a timestamp attribute: a half after the half-life.
     Decay {
         /// Term name.
         name: String,
@@ -89,6 +89,9 @@ pub enum SignalSpec {
         attribute: String,
         /// Half-life in microseconds.
         half_life_us: i64,
+        /// How it falls. Documents from before there were several name none, and keep their hash.
+        #[serde(default, skip_serializing_if = "Shape::is_exponential")]
+        shape: Shape,
         /// Factor.
         weight: f64,
         /// Normaliser.
@@ -116,11 +119,11 @@ impl SignalSpec {
     }
 
     /// The normaliser.
-    pub fn normalize(&self) -> Normalize {
+    pub fn normalize(&self) -> &Normalize {
         match self {
             SignalSpec::Similarity { normalize, .. }
             | SignalSpec::Value { normalize, .. }
-            | SignalSpec::Decay { normalize, .. } => *normalize,
+            | SignalSpec::Decay { normalize, .. } => normalize,
         }
     }
 
@@ -136,9 +139,28 @@ impl SignalSpec {
     }
 }
 
-/// How a signal is brought to a common scale over the pool; the formulas are in `blend`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// How a decay falls with the age; the formulas are in `blend`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+pub enum Shape {
+    /// By the same factor in the same time.
+    #[default]
+    Exponential,
+    /// By the same amount in the same time, down to 0 after two half-lives.
+    Linear,
+    /// Slowly at first, then fast.
+    Gauss,
+}
+
+impl Shape {
+    fn is_exponential(&self) -> bool {
+        *self == Shape::Exponential
+    }
+}
+
+/// How a signal is brought to a common scale; the formulas are in `blend`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
 pub enum Normalize {
     /// As it is.
     None,
@@ -148,6 +170,62 @@ pub enum Normalize {
     Zscore,
     /// 0 for the last of the pool, 1 for the first.
     Rank,
+    /// `(x - origin) / unit`, whoever else is in the pool.
+    Linear {
+        /// The value that becomes 0.
+        origin: f64,
+        /// The difference that becomes 1.
+        unit: f64,
+    },
+    /// `1 / (1 + exp(-(x - origin) / unit))`.
+    Sigmoid {
+        /// The value that becomes 1/2.
+        origin: f64,
+        /// The difference over which it rises from there to 0.73.
+        unit: f64,
+    },
+    /// The share of a population below, from its quantiles.
+    Percentiles {
+        /// Quantiles at even steps from 0 to 1, ascending.
+        at: Vec<f64>,
+    },
+}
+
+/// Most quantiles in a table.
+const MOST_QUANTILES: usize = 10_001;
+
+impl Normalize {
+    fn validate(&self, argument: &str) -> Result<()> {
+        match self {
+            Normalize::None | Normalize::Minmax | Normalize::Zscore | Normalize::Rank => Ok(()),
+            Normalize::Linear { origin, unit } | Normalize::Sigmoid { origin, unit } => {
+                if !origin.is_finite() {
+                    let name = format!("{argument}.normalize.origin");
+                    return Err(Error::invalid(name, "a finite number", origin));
+                }
+                if !unit.is_normal() {
+                    let name = format!("{argument}.normalize.unit");
+                    return Err(Error::invalid(name, "a finite number other than 0", unit));
+                }
+                Ok(())
+            }
+            Normalize::Percentiles { at } => {
+                let rising = at.windows(2).all(|pair| pair[0] <= pair[1]) && at.first() < at.last();
+                let good = (2..=MOST_QUANTILES).contains(&at.len())
+                    && at.iter().all(|value| value.is_finite());
+                if good && rising {
+                    return Ok(());
+                }
+                Err(Error::invalid(
+                    format!("{argument}.normalize.values"),
+                    format!(
+                        "2 to {MOST_QUANTILES} finite numbers in ascending order, not all the same"
+                    ),
+                    format!("{} numbers", at.len()),
+                ))
+            }
+        }
+    }
 }
 
 /// How variety is bought.
@@ -391,6 +469,7 @@ fn validate_signals(signals: &[SignalSpec]) -> Result<()> {
         if !signal.weight().is_finite() {
             return Err(Error::invalid(argument, "a finite weight", signal.weight()));
         }
+        signal.normalize().validate(&argument)?;
         match signal {
             SignalSpec::Similarity { space, .. } => {
                 if !spaces.insert(space.as_deref()) {

@@ -84,7 +84,7 @@ impl<'a> Live<'a> {
         }
         // Of the normalisers only this one sums, so only its parameters depend on an order: the one
         // of ids, as in a pool.
-        let sums = |bound: &Bound<'_>| bound.spec.normalize() == Normalize::Zscore;
+        let sums = |bound: &Bound<'_>| *bound.spec.normalize() == Normalize::Zscore;
         if self.bound.iter().any(sums) {
             let ids = self.source.ids();
             rows.sort_unstable_by(|&a, &b| ids.tie(a, b));

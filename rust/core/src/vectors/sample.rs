@@ -174,3 +174,158 @@ fn distance(metric: Metric, score: f32) -> f32 {
         _ => -score,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exact;
+    use crate::hnsw::splitmix64;
+    use crate::metric::Dtype;
+    use crate::vectors::{Ask, Found, Layout, Spec};
+
+    fn unit(i: u64) -> f32 {
+        (splitmix64(i) >> 40) as f32 / (1u64 << 23) as f32 - 1.0
+    }
+
+    /// Rows on a random plane of `inner` dimensions in `dim`, in groups where `groups` is not 0.
+    fn data(rows: usize, dim: usize, inner: usize, groups: u64, seed: u64) -> Vec<f32> {
+        let mut out = Vec::with_capacity(rows * dim);
+        for row in 0..rows as u64 {
+            let at: Vec<f32> = (0..inner as u64)
+                .map(|i| {
+                    let own = unit(seed << 50 | row << 16 | i);
+                    match groups {
+                        0 => own,
+                        groups => 0.35 * own + unit((splitmix64(row) % groups) << 16 | i | 1 << 60),
+                    }
+                })
+                .collect();
+            for d in 0..dim as u64 {
+                out.push(
+                    at.iter()
+                        .enumerate()
+                        .map(|(i, x)| x * unit((i as u64) << 16 | d | 1 << 61))
+                        .sum(),
+                );
+            }
+        }
+        out
+    }
+
+    fn space(metric: Metric, layout: Layout, dim: usize, rows: &[f32]) -> Vectors {
+        let mut vectors = Vectors::new(Spec {
+            dim,
+            metric,
+            dtype: Dtype::I8,
+            m: 16,
+            ef_construction: 100,
+            seed: 3,
+            layout,
+            rescore: None,
+        })
+        .unwrap();
+        threads::with_pool(2, || vectors.push(rows, &|_, _| true))
+            .unwrap()
+            .unwrap();
+        vectors
+    }
+
+    #[test]
+    fn the_dimension_is_that_of_the_plane_the_rows_lie_on() {
+        // The estimate falls short of the truth as neighbours come near the edge, more so in more dimensions.
+        for (inner, range) in [(2, 1.6..2.3), (5, 3.8..5.5), (12, 7.5..13.0)] {
+            let rows = data(6000, 40, inner, 0, 1);
+            let vectors = space(Metric::L2, Layout::Compact, 40, &rows);
+            let found = vectors.sampled.unwrap().dimension.unwrap();
+            assert!(range.contains(&found), "{inner} dimensions: {found}");
+        }
+    }
+
+    #[test]
+    fn the_default_breadth_is_enough_for_queries_that_are_no_rows() {
+        let (dim, count) = (48, 200);
+        for (inner, groups) in [(48, 0), (30, 40), (48, 300), (3, 0)] {
+            let rows = data(9000, dim, inner, groups, 1);
+            let queries = data(count, dim, inner, groups, 2);
+            for metric in [Metric::Cosine, Metric::L2] {
+                for layout in [Layout::Compact, Layout::Local] {
+                    let vectors = space(metric, layout, dim, &rows);
+                    let ask = Ask {
+                        k: 10,
+                        ef: None,
+                        eligible: None,
+                        exact: false,
+                    };
+                    let mut hits = 0;
+                    for query in queries.chunks_exact(dim) {
+                        let (found, path) = vectors.search(query, ask, &ByRow);
+                        assert_eq!(path, Found::Graph);
+                        let prepared = vectors.store().query(query);
+                        let truth = exact::scan(vectors.store(), &prepared, 10, None, &ByRow);
+                        let worst = truth.last().unwrap().score;
+                        hits += found.iter().filter(|entry| entry.score >= worst).count();
+                    }
+                    let recall = hits as f64 / (10 * count) as f64;
+                    let what = format!("{inner} {groups} {metric:?} {layout:?}");
+                    assert!(
+                        recall >= 0.95,
+                        "{what}: {recall} at {}",
+                        vectors.default_breadth(10)
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn it_is_drawn_again_when_the_rows_have_doubled_and_not_under_inner_product() {
+        let dim = 8;
+        let mut vectors = space(Metric::L2, Layout::Compact, dim, &data(1500, dim, 8, 0, 1));
+        let first = vectors.sampled.unwrap();
+        assert_eq!(first.rows, 1500);
+        vectors
+            .push(&data(700, dim, 8, 0, 2), &|_, _| true)
+            .unwrap();
+        assert_eq!(vectors.sampled, Some(first));
+        vectors
+            .push(&data(900, dim, 8, 0, 3), &|_, _| true)
+            .unwrap();
+        assert_eq!(vectors.sampled.unwrap().rows, 3100);
+        let vectors = space(Metric::Ip, Layout::Compact, dim, &data(1500, dim, 8, 0, 1));
+        let sampled = vectors.sampled.unwrap();
+        assert_eq!((sampled.dimension, sampled.ef), (None, None));
+    }
+
+    #[test]
+    fn copies_and_zeros_tell_nothing_and_do_no_harm() {
+        let dim = 6;
+        for value in [0.0, 2.5] {
+            let vectors = space(Metric::Cosine, Layout::Local, dim, &vec![value; 2000 * dim]);
+            let sampled = vectors.sampled.unwrap();
+            assert_eq!(sampled.dimension, None);
+        }
+    }
+
+    #[test]
+    fn words_are_read_back_or_refused() {
+        for (dimension, ef) in [(None, None), (Some(11.5), Some(64)), (Some(1.0), None)] {
+            let sampled = Sampled {
+                rows: 7,
+                dimension,
+                ef,
+            };
+            assert_eq!(Sampled::from_words(&sampled.to_words()).unwrap(), sampled);
+        }
+        for bad in [
+            &[1, 0][..],
+            &[1, 0, 0, 0],
+            &[1, f32::NAN.to_bits(), 64],
+            &[1, 0.5f32.to_bits(), 64],
+            &[1, f32::INFINITY.to_bits(), 64],
+            &[1, (-2.0f32).to_bits(), 64],
+            &[1, 0, WIDEST as u32 + 1],
+        ] {
+            assert!(Sampled::from_words(bad).is_err(), "{bad:?}");
+        }
+    }
+}

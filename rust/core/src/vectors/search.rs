@@ -145,7 +145,7 @@ impl Vectors {
         threads: usize,
     ) -> Result<Option<Vec<Vec<Scored>>>> {
         let rows = ask.eligible.map_or(self.len(), RowSet::len);
-        if !ask.exact && self.graph.is_some() && self.walks(rows, ask.k) {
+        if !ask.exact && self.graph.is_some() && self.walks(rows, ask.ef, ask.k) {
             return Ok(None);
         }
         if queries.len() < 2 || self.order.is_some() && !self.norms_are_alike() {
@@ -195,7 +195,10 @@ impl Vectors {
         probe: Vec<u32>,
         tie: &T,
     ) -> Option<(Vec<Scored>, Found)> {
-        let graph = self.graph.as_ref().filter(|_| self.walks(rows, ask.k))?;
+        let graph = self
+            .graph
+            .as_ref()
+            .filter(|_| self.walks(rows, ask.ef, ask.k))?;
         if self.order.is_some() && self.scans_anyway(rows) {
             return None;
         }
@@ -266,11 +269,19 @@ impl Vectors {
     /// fewer of the rows are eligible, would not see most of them anyway, and they cost more than
     /// [`SCAN_BYTES`] to scan. Who names a layout is not asked the second question about a search without a filter,
     /// in which half of the rows or more are eligible, as dead ones outnumbered by live ones may lie about.
-    fn walks(&self, eligible: usize, k: usize) -> bool {
+    fn walks(&self, eligible: usize, ef: Option<usize>, k: usize) -> bool {
         let named = self.spec.layout != Layout::Auto && 2 * eligible >= self.len();
         let scan = eligible * self.store.row_bytes();
-        let broad = self.breadth(None, k, eligible) * self.spec.m;
+        let broad = self.breadth(ef, k, eligible).saturating_mul(self.spec.m);
         (named || scan > SCAN_BYTES) && broad < eligible
+    }
+
+    /// What a plain search for ten does.
+    pub fn path(&self) -> Found {
+        match &self.graph {
+            Some(_) if self.walks(self.len(), None, ANSWERS) => Found::Graph,
+            _ => Found::Exact,
+        }
     }
 
     /// The breadth of an unfiltered walk for `k` answers that names none.
@@ -290,10 +301,10 @@ impl Vectors {
             (None, Layout::Local) => k / 2,
             _ => 0,
         };
-        self.tuned.unwrap_or(untuned).at(k).max(k) + more
+        self.tuned.unwrap_or(untuned).at(k) + more
     }
 
-    /// The greatest default breadth with which a search among so many eligible rows would still walk.
+    /// The greatest breadth with which a search among so many eligible rows would still walk.
     pub(super) fn widest(&self, eligible: usize) -> usize {
         let share = eligible as f64 / self.len().max(1) as f64;
         ((eligible.saturating_sub(1) / self.spec.m) as f64 * share) as usize

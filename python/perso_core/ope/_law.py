@@ -1,0 +1,206 @@
+"""What another policy would have done with a logged slate: probabilities that records tell exactly.
+
+Epsilon-greedy over n eligible candidates takes the greedy one with probability 1 - eps + eps / n and any
+other with eps / n. So the probability of a logged item is known as soon as the greedy choice and the eligible
+set *given the logged items above* are. A record states both along its own slate, and its pool with scores
+states them for any slate when nothing but the score decides: no diversity, no caps. The rest needs vectors
+and attributes, and is refused.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .. import _convert
+from ..policy import Policy
+from ._told import Told, told
+
+__all__ = ["epsilon_greedy_marginals", "propensities"]
+
+
+def propensities(record: Any, other: Any) -> NDArray[np.float64]:
+    """The probability with which another policy would put a logged slate's items into its slots.
+
+    For each slot given the logged items above it, as `slate.propensities` is.
+
+    Args:
+        record: of the slate: a `Slate`, `slate.record()`, or its JSON text.
+        other: a `Policy` that differs from the record's own in `explore` alone; or the record that another
+            policy left for the same request, the same user and the same data.
+
+    Returns:
+        (n,) float64. After a slot with probability 0 the other policy cannot have got there; where its law is
+        not known from then on, the rest is 0 too, which changes no product of probabilities.
+
+    Raises:
+        ValueError: the record cannot tell. It tells everything of a policy without diversity and caps; and of
+            any policy as long as both slates agree, which is all there is to know when it does not explore.
+        FormatError: a record that is none.
+    """
+    log = told("record", record)
+    if isinstance(other, Policy):
+        return along(log, explorer("other", same_but_explore("other", log, other)))
+    return across(log, told("other", other))
+
+
+def epsilon_greedy_marginals(ranks: ArrayLike, pool: int, slots: int, epsilon: float) -> NDArray[np.float64]:
+    """The probability of an item at each position, whatever stands above: for `iips` and `pbm`.
+
+    Of epsilon-greedy by score over a pool, without diversity and caps. Exact: an item's fate depends only on
+    how many better ones are left, which is a Markov chain.
+
+    Args:
+        ranks: (m,) int, each item's place in the pool by score, 0 for the best; negative for an item outside
+            it.
+        pool: how many candidates there are, at least `slots`.
+        slots: how many positions.
+        epsilon: of the policy; 0 for one that does not explore.
+
+    Returns:
+        (m, slots) float64; a row adds up to the probability that the item is shown at all.
+    """
+    found = _convert.array("ranks", ranks)
+    if found.ndim != 1 or found.dtype.kind not in "iu":
+        raise _convert.wrong_type("ranks", "integers of one dimension", _convert.kind_of(found))
+    n = _convert.integer("pool", pool, 1)
+    count = _convert.integer("slots", slots, 1, n)
+    eps = _convert.real("epsilon", epsilon)
+    if not 0 <= eps <= 1:
+        raise _convert.invalid("epsilon", "a number from 0 to 1", eps)
+    if len(found) and found.max() >= n:
+        raise _convert.invalid("ranks", f"less than the pool's {n}", f"{found.max()}")
+    inside = np.flatnonzero(found >= 0)
+    out = np.zeros((len(found), count))
+    if not len(inside):
+        return out
+    # state[i, d]: item i is still there, and d of those better than it are gone.
+    state = np.zeros((len(inside), count + 1))
+    state[:, 0] = 1.0
+    better = found[inside, np.newaxis] - np.arange(count + 1)
+    first = better == 0
+    for slot in range(count):
+        left = n - slot
+        share = eps / left
+        out[inside, slot] = share * state.sum(axis=1) + (1 - eps) * (state * first).sum(axis=1)
+        moved = state * share * np.maximum(left - 1 - better, 0)
+        moved[:, 1:] += (state * np.where(better > 0, 1 - eps + share * better, 0.0))[:, :-1]
+        state = moved
+    return np.minimum(out, 1.0)
+
+
+# --- parts -----------------------------------------------------------------------------------------
+
+
+def along(log: Told, epsilon: float) -> NDArray[np.float64]:
+    """Of the record's own policy with another epsilon: greedy choice and eligible set stand in the record."""
+    slots = zip(log.ids, log.greedy, log.eligible, strict=True)
+    return np.array([_share(epsilon, n, one == greedy) for one, greedy, n in slots], dtype=np.float64)
+
+
+def across(log: Told, other: Told) -> NDArray[np.float64]:
+    """Of the policy that left another record for the same request."""
+    if log.request_id != other.request_id:
+        raise _convert.invalid("other", f"a record of request {log.request_id!r}", f"{other.request_id!r}")
+    if log.k != other.k:
+        raise _convert.invalid("other", f"a slate of k={log.k}, as the logged one", f"k={other.k}")
+    epsilon = explorer("other", other.policy)
+    if other.steps > 1 and not other.policy["caps"]:
+        raise _convert.invalid("other", "one retrieval where there are no caps", f"{other.steps}")
+    return _by_score_alone(log, other, epsilon) if other.by_score_alone else _together(log, other, epsilon)
+
+
+def _by_score_alone(log: Told, other: Told, epsilon: float) -> NDArray[np.float64]:
+    """The best of the pool that is left, whatever stands above."""
+    order: list[Any] = other.pool.tolist()
+    pool = set(order)
+    out = np.zeros(len(log))
+    taken: set[Any] = set()
+    top, left = 0, len(order)
+    for slot, item in enumerate(log.ids):
+        while top < len(order) and order[top] in taken:
+            top += 1
+        if item in pool:
+            out[slot] = _share(epsilon, left, item == order[top])
+            left -= 1
+        taken.add(item)
+    return out
+
+
+def _together(log: Told, other: Told, epsilon: float) -> NDArray[np.float64]:
+    """What the other record tells as long as both slates agree, and nothing after a slot of probability 0."""
+    out = np.zeros(len(log))
+    for slot, item in enumerate(log.ids):
+        if slot >= len(other):
+            # It had nothing left to show.
+            break
+        if item == other.greedy[slot]:
+            out[slot] = _share(epsilon, other.eligible[slot], True)
+        elif epsilon > 0 and item in other.pool.tolist():
+            if other.policy["caps"] and slot > 0:
+                raise _unknown(slot, "whether a cap masks the item")
+            # What caps brought in later was not there for the first slot.
+            if item not in other.later:
+                out[slot] = _share(epsilon, other.eligible[slot], False)
+        if out[slot] == 0:
+            break
+        if item != other.ids[slot] and slot + 1 < len(log):
+            raise _unknown(slot + 1, "its greedy choice after items that it has not put there itself")
+    return out
+
+
+def _unknown(slot: int, what: str) -> ValueError:
+    return _convert.invalid(
+        "other",
+        "a policy without diversity and caps, or one that its own record tells enough of",
+        f"a record that does not tell {what} (slot {slot}); compute the probabilities yourself and hand them over",
+    )
+
+
+def _share(epsilon: float, n: int, greedy: bool) -> float:
+    """The core's arithmetic, bit for bit."""
+    if n == 1:
+        return 1.0
+    share = epsilon / n
+    return min(1.0 - epsilon + share, 1.0) if greedy else share
+
+
+def explorer(argument: str, policy: Mapping[str, Any]) -> float:
+    """The epsilon of a policy's document; 0 without exploration."""
+    explore = policy["explore"]
+    if explore is None:
+        return 0.0
+    if explore["kind"] != "epsilon_greedy":
+        raise _convert.invalid(
+            argument, "a policy with EpsilonGreedy, or without exploration", f"{explore['kind']!r}"
+        )
+    return float(explore["epsilon"])
+
+
+def same_but_explore(argument: str, log: Told, policy: Policy) -> dict[str, Any]:
+    """The document of a policy that is the record's but for its exploration."""
+    document: dict[str, Any] = json.loads(policy.to_json())
+    differ = [name for name in document if name != "explore" and document[name] != log.policy.get(name)]
+    if differ:
+        raise _convert.invalid(
+            argument,
+            "a policy that differs from the record's in explore alone, or records of the other policy",
+            f"one that differs in {' and '.join(differ)}",
+        )
+    return document
+
+
+def marginals(log: Told, other: Told, epsilon: float) -> NDArray[np.float64] | None:
+    """(slots, slots) of the log's items at each position, under the policy of another record, or of the same,
+    with this epsilon; None where unknown.
+    """
+    slots = len(log)
+    if not other.by_score_alone or other.steps != 1 or len(other.pool) < slots or slots == 0:
+        return np.zeros((0, 0)) if slots == 0 else None
+    place = {one: i for i, one in enumerate(other.pool.tolist())}
+    ranks = np.array([place.get(one, -1) for one in log.ids], dtype=np.int64)
+    return epsilon_greedy_marginals(ranks, len(other.pool), slots, epsilon)
