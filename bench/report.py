@@ -197,6 +197,21 @@ TABLES += [
         "rank: batches",
         {**_COMMON, "what": _get("what"), "answer": _get("answer"), "users/s": _get("users_per_s")},
     ),
+    (
+        "diversity: candidates in hand",
+        "diversity: candidates in hand, one thread, alternating rounds",
+        {
+            "data": _get("data"),
+            "what": _get("what"),
+            "answer": _get("answer"),
+            "p50 µs": _get("p50_us"),
+            "of it diversity µs": _get("diversify_us"),
+            "peer": _get("peer"),
+            "equal slots": _get("same"),
+            "its p50 µs": _against("p50_us"),
+            "its time / ours": _ratio,
+        },
+    ),
 ]
 
 

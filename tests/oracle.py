@@ -226,9 +226,23 @@ def _retrieve(items, blend, terms, user, want, among):
     return merged
 
 
-def rank(items, terms, *, user, k, candidates, eligible=None, mmr=None, caps=None, at=0, chosen=None):
-    """The slate. `mmr` is (diversity, space). `chosen` are ids to follow in place of the first greedy
-    choices: the slots of an explored slate, whose eligible sets and greedy choices are then reported.
+def rank(
+    items,
+    terms,
+    *,
+    user,
+    k,
+    candidates,
+    eligible=None,
+    mmr=None,
+    variety=None,
+    caps=None,
+    at=0,
+    chosen=None,
+):
+    """The slate. `mmr` is (diversity, space), `variety` one of `oracle_diversity` in its place. `chosen` are
+    ids to follow in place of the first greedy choices: the slots of an explored slate, whose eligible sets
+    and greedy choices are then reported.
     """
     caps = caps or {}
     among = set(range(len(items.ids))) if eligible is None else set(eligible)
@@ -271,7 +285,10 @@ def rank(items, terms, *, user, k, candidates, eligible=None, mmr=None, caps=Non
             take_in(_retrieve(items, more, terms, user, max(len(pool), 1), rest))
             continue
         open_.sort(key=lambda i: (-totals[i], items.ids[i]))
-        if mmr is None or mmr[0] == 0:
+        if variety is not None:
+            scaled = [(totals[i] - low) / span if span else 0.0 for i in open_]
+            values = [variety(r, i, picked, first) for r, i in zip(scaled, open_, strict=True)]
+        elif mmr is None or mmr[0] == 0:
             values = [totals[i] for i in open_]
         else:
             values = [

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-PAGES = sorted((Path(__file__).parents[1] / "docs").glob("*.md"))
+DOCS = Path(__file__).parents[1] / "docs"
+PAGES = sorted([*DOCS.glob("*.md"), *DOCS.glob("policies/*.md")])
 
 
 def blocks(page: Path, language: str) -> list[str]:
@@ -43,3 +44,9 @@ def test_the_names_that_a_page_uses_exist(page: Path) -> None:
         r"pc\.(ope|interleave|drift|exposure|agreement)\.(\w+)", page.read_text("utf-8")
     ):
         assert hasattr(getattr(pc, module), name), f"pc.{module}.{name}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_the_files_that_a_page_links_exist(page: Path) -> None:
+    links = re.findall(r"\]\((?!https?://)([^)#]+)\)", page.read_text("utf-8"))
+    assert [link for link in links if not (page.parent / link).exists()] == []

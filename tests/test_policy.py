@@ -259,7 +259,18 @@ POLICIES = st.builds(
         NORMALIZERS,
         st.dictionaries(NAMES, SIGNALS, max_size=4),
     ),
-    diversity=st.none() | st.builds(pc.MMR, st.floats(0, 1), st.none() | NAMES),
+    diversity=st.one_of(
+        st.none(),
+        st.builds(pc.MMR, st.floats(0, 1), st.none() | NAMES),
+        st.builds(pc.DPP, st.floats(0, 1), st.none() | NAMES, st.none() | st.integers(1, 2**53)),
+        st.builds(pc.Spread, st.floats(0, 1), st.integers(1, 2**53), st.none() | NAMES),
+        st.builds(
+            pc.Calibrated,
+            NAMES,
+            st.floats(0, 1),
+            st.none() | st.dictionaries(st.text(), st.floats(1e-300, 1e300), min_size=1, max_size=4),
+        ),
+    ),
     caps=st.dictionaries(NAMES, st.integers(1, 100), max_size=3),
     explore=st.none() | st.builds(pc.EpsilonGreedy, st.floats(0, 1)),
 )
@@ -297,7 +308,8 @@ def test_a_changed_document_is_refused(change: Any) -> None:
 
 @pytest.mark.parametrize("text", ["", "null", "[]", "{", "{}"])
 def test_no_document_is_refused(text: str) -> None:
-    for kind in (pc.Policy, pc.Blend, pc.MMR, pc.Signal, pc.Decay, pc.EpsilonGreedy):
+    parts = (pc.MMR, pc.DPP, pc.Spread, pc.Calibrated, pc.Signal, pc.Decay, pc.EpsilonGreedy)
+    for kind in (pc.Policy, pc.Blend, *parts):
         with pytest.raises(ValueError, match="expected"):
             kind.from_json(text)  # type: ignore[attr-defined]
 

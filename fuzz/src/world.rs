@@ -188,6 +188,22 @@ pub fn policies() -> Vec<Json> {
             "score": {"signals": [value("popularity", "zscore"), value("adult", "minmax")]},
             "caps": {"year": 1, "adult": 2},
         }),
+        json!({
+            "schema": "perso_core.policy/1", "candidates": 9,
+            "score": {"signals": [similarity("similarity", Json::Null, "minmax")]},
+            "diversity": {"kind": "dpp", "diversity": 0.5, "window": 3},
+        }),
+        json!({
+            "schema": "perso_core.policy/1", "candidates": 9,
+            "score": {"signals": [similarity("similarity", Json::Null, "minmax")]},
+            "diversity": {"kind": "spread", "diversity": 0.5, "window": 2},
+            "caps": {"genre": 2},
+        }),
+        json!({
+            "schema": "perso_core.policy/1", "candidates": 9,
+            "score": {"signals": [value("popularity", "rank")]},
+            "diversity": {"kind": "calibrated", "attribute": "genre", "strength": 0.5, "target": {"drama": 2, "é": 1}},
+        }),
     ]
 }
 

@@ -19,8 +19,9 @@ from .blend import Blend, Decay, Signal
 from .calibration import Linear, Percentiles, Sigmoid
 from .candidates import Candidates
 from .catalog import Catalog, Space
+from .diversity import DPP, MMR, Calibrated, Spread
 from .index import Index, cpu_features, dot, topk
-from .policy import MMR, EpsilonGreedy, Policy
+from .policy import EpsilonGreedy, Policy
 from .ranking import rank, replay
 from .results import Fitted, Hit, Hits, Slate, SlateBatch, SlateItem, Tuning
 
@@ -28,8 +29,10 @@ if TYPE_CHECKING:
     from . import agreement, drift, exposure, interleave, ope
 
 __all__ = [
+    "DPP",
     "MMR",
     "Blend",
+    "Calibrated",
     "Candidates",
     "Catalog",
     "Decay",
@@ -49,6 +52,7 @@ __all__ = [
     "SlateBatch",
     "SlateItem",
     "Space",
+    "Spread",
     "Tuning",
     "__version__",
     "agreement",

@@ -14,46 +14,15 @@ from typing import Any, cast
 
 from . import _convert, _core
 from .blend import MOST, Blend, Part, assign, expect_kind
+from .diversity import KINDS, MMR, Diversity
 
 __all__ = ["MMR", "EpsilonGreedy", "Policy"]
 
 _SCHEMA = "perso_core.policy/1"
+_DIVERSITY = "an MMR, a DPP, a Spread or a Calibrated"
 
 
-# --- variety, exploration --------------------------------------------------------------------------
-
-
-def _unit(argument: str, value: object) -> float:
-    number = _convert.real(argument, value)
-    if not 0.0 <= number <= 1.0:
-        raise _convert.invalid(argument, "a number from 0 to 1", number)
-    return number
-
-
-@dataclass(frozen=True)
-class MMR(Part):
-    """Maximal marginal relevance: each slot weighs the score against likeness to the slots above it.
-
-    Args:
-        diversity: 0 for relevance only, 1 for diversity only.
-        space: where items are compared, by cosine; None for the first cosine space, else the first.
-    """
-
-    diversity: float
-    space: str | None = None
-
-    def __post_init__(self) -> None:
-        assign(self, diversity=_unit("diversity", self.diversity))
-        if self.space is not None:
-            _convert.text("space", self.space)
-
-    def _document(self) -> dict[str, Any]:
-        return {"kind": "mmr", "diversity": self.diversity, "space": self.space}
-
-    @classmethod
-    def _from_document(cls, document: dict[str, Any]) -> MMR:
-        expect_kind(document, "mmr")
-        return cls(document["diversity"], document["space"])
+# --- exploration -----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -69,7 +38,7 @@ class EpsilonGreedy(Part):
     epsilon: float
 
     def __post_init__(self) -> None:
-        assign(self, epsilon=_unit("epsilon", self.epsilon))
+        assign(self, epsilon=_convert.unit("epsilon", self.epsilon))
 
     def _document(self) -> dict[str, Any]:
         return {"kind": "epsilon_greedy", "epsilon": self.epsilon}
@@ -99,7 +68,7 @@ class Policy:
 
     candidates: int | None = None
     score: Blend = field(default_factory=Blend)
-    diversity: MMR | None = None
+    diversity: Diversity | None = None
     caps: Mapping[str, int] = field(default_factory=dict)
     explore: EpsilonGreedy | None = None
 
@@ -108,7 +77,7 @@ class Policy:
             assign(self, candidates=_convert.integer("candidates", self.candidates, 1, MOST))
         _instance("score", self.score, Blend, "a Blend")
         if self.diversity is not None:
-            _instance("diversity", self.diversity, MMR, "an MMR, or None")
+            _instance("diversity", self.diversity, tuple(KINDS.values()), f"{_DIVERSITY}, or None")
         if self.explore is not None:
             _instance("explore", self.explore, EpsilonGreedy, "an EpsilonGreedy, or None")
         _instance("caps", self.caps, Mapping, "a mapping of attributes to integers")
@@ -152,7 +121,7 @@ class Policy:
         return cls(
             candidates=document["candidates"],
             score=Blend._from_document(document["score"]),
-            diversity=None if diversity is None else MMR._from_document(diversity),
+            diversity=None if diversity is None else KINDS[diversity["kind"]]._from_document(diversity),
             caps=document["caps"],
             explore=None if explore is None else EpsilonGreedy._from_document(explore),
         )
@@ -178,6 +147,6 @@ class Policy:
         return f"Policy({', '.join(parts)})"
 
 
-def _instance(argument: str, value: object, kind: type, expected: str) -> None:
+def _instance(argument: str, value: object, kind: type | tuple[type, ...], expected: str) -> None:
     if not isinstance(value, kind):
         raise _convert.wrong_type(argument, expected, _convert.kind_of(value))

@@ -89,6 +89,16 @@ assert_type(policy.to_json(), str)
 assert_type(pc.Policy.from_json(policy.to_json()), pc.Policy)
 assert_type(pc.Blend.from_json("{}"), pc.Blend)
 assert_type(policy.caps, Mapping[str, int])
+dpp = pc.DPP(0.3, space="content", window=10)
+assert_type(dpp.window, int | None)
+assert_type(pc.Policy(diversity=dpp).hash, str)
+assert_type(pc.Spread(0.3, window=8).window, int)
+assert_type(pc.Policy(diversity=pc.Spread(0.3, 8, "content")).hash, str)
+calibrated = pc.Calibrated("genres", 0.5, {"a": 0.7, "b": 0.3})
+assert_type(calibrated.target, Mapping[Any, float] | None)
+assert_type(pc.Policy(diversity=calibrated).hash, str)
+assert_type(pc.Calibrated.from_json("{}"), pc.Calibrated)
+pc.Calibrated("year", 0.5, {1999: 1, 2001: 2})
 
 # --- the call --------------------------------------------------------------------------------------
 
@@ -155,6 +165,9 @@ pc.Index("4")  # type: ignore[arg-type]
 pc.Space(4, ef=3)  # type: ignore[call-arg]
 pc.Policy(diversity=0.3)  # type: ignore[arg-type]
 pc.Policy(diversify=pc.MMR(0.3))  # type: ignore[call-arg]
+pc.Spread(0.3)  # type: ignore[call-arg]
+pc.DPP(0.3, window="all")  # type: ignore[arg-type]
+pc.Calibrated("genres", 0.5, ["a"])  # type: ignore[arg-type]
 pc.Blend(popularity="high")  # type: ignore[arg-type]
 pc.Signal(0.1, normalize="max")  # type: ignore[arg-type]
 pc.rank(vectors, user, policy)  # type: ignore[call-overload]

@@ -435,6 +435,21 @@ impl Column {
         }
     }
 
+    /// The key whose name this is: the inverse of [`Column::key_name`]. `None` where no row ever had such
+    /// a text, and for what is not how a bool or an integer is written.
+    pub fn key_of(&self, name: &str) -> Option<u64> {
+        let key = match &self.data {
+            Data::Bool(_) => name.parse::<bool>().ok().map(u64::from),
+            Data::Int(_) => name.parse::<i64>().ok().map(|value| value as u64),
+            Data::Str(_, dictionary) | Data::StrList { dictionary, .. } => {
+                dictionary.codes.get(name).map(|&code| u64::from(code))
+            }
+            Data::Float(_) | Data::Time(_) => None,
+        };
+        // "+3" and "03" are integers too, and would be second names of one key.
+        key.filter(|&key| self.key_name(key) == name)
+    }
+
     /// Appends bytes that stand for the row's value alone: not for its dictionary codes or its place.
     pub fn row_bytes(&self, row: u32, out: &mut Vec<u8>) {
         fn text(out: &mut Vec<u8>, text: &str) {

@@ -240,6 +240,37 @@ pub enum DiversitySpec {
         #[serde(default)]
         space: Option<String>,
     },
+    /// Determinantal point process.
+    Dpp {
+        /// 0 for relevance only, 1 for diversity only.
+        diversity: f64,
+        /// As for `Mmr`.
+        #[serde(default)]
+        space: Option<String>,
+        /// Compared with this many slots above; `None` for all.
+        #[serde(default)]
+        window: Option<i64>,
+    },
+    /// Sliding spectrum decomposition.
+    Spread {
+        /// 0 for relevance only, 1 for diversity only.
+        diversity: f64,
+        /// Compared with this many slots above.
+        window: i64,
+        /// As for `Mmr`.
+        #[serde(default)]
+        space: Option<String>,
+    },
+    /// Shares of an attribute's values.
+    Calibrated {
+        /// The attribute.
+        attribute: String,
+        /// 0 for relevance only, 1 for the target only.
+        strength: f64,
+        /// Shares by the values' text, whatever they add up to; `None` for those of the first pool.
+        #[serde(default)]
+        target: Option<BTreeMap<String, f64>>,
+    },
 }
 
 /// How the unknown is tried.
@@ -331,9 +362,8 @@ fn validate(spec: &PolicySpec) -> Result<()> {
         ));
     }
     validate_signals(&spec.score.signals)?;
-    match &spec.diversity {
-        Some(DiversitySpec::Mmr { diversity, .. }) => unit_interval("diversity", *diversity)?,
-        None => {}
+    if let Some(diversity) = &spec.diversity {
+        validate_diversity(diversity)?;
     }
     for (attribute, &cap) in &spec.caps {
         if !(1..=MAX_INTEGER).contains(&cap) {
@@ -347,6 +377,66 @@ fn validate(spec: &PolicySpec) -> Result<()> {
     match &spec.explore {
         Some(ExploreSpec::EpsilonGreedy { epsilon }) => unit_interval("epsilon", *epsilon),
         None => Ok(()),
+    }
+}
+
+fn validate_diversity(spec: &DiversitySpec) -> Result<()> {
+    match spec {
+        DiversitySpec::Mmr { diversity, .. } => unit_interval("diversity", *diversity),
+        DiversitySpec::Dpp {
+            diversity, window, ..
+        } => {
+            unit_interval("diversity", *diversity)?;
+            window.map_or(Ok(()), slots)
+        }
+        DiversitySpec::Spread {
+            diversity, window, ..
+        } => {
+            unit_interval("diversity", *diversity)?;
+            slots(*window)
+        }
+        DiversitySpec::Calibrated {
+            attribute,
+            strength,
+            target,
+        } => {
+            if attribute.is_empty() {
+                return Err(Error::invalid("attribute", "a name", "an empty one"));
+            }
+            unit_interval("strength", *strength)?;
+            let Some(target) = target else { return Ok(()) };
+            for (value, &share) in target {
+                if !(0.0..=f64::MAX).contains(&share) {
+                    return Err(Error::invalid(
+                        format!("target[{value:?}]"),
+                        "a finite number of at least 0",
+                        share,
+                    ));
+                }
+            }
+            let total: f64 = target.values().sum();
+            // The smallest normal number: shares are divided by it.
+            if (f64::MIN_POSITIVE..=f64::MAX).contains(&total) {
+                return Ok(());
+            }
+            Err(Error::invalid(
+                "target",
+                "shares with a sum that is finite and above 0",
+                total,
+            ))
+        }
+    }
+}
+
+fn slots(window: i64) -> Result<()> {
+    if (1..=MAX_INTEGER).contains(&window) {
+        Ok(())
+    } else {
+        Err(Error::invalid(
+            "window",
+            "an integer from 1 to 2^53",
+            window,
+        ))
     }
 }
 

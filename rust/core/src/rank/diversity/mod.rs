@@ -1,8 +1,20 @@
 //! Diversity: how good each candidate is for the next slot, given the slots above it.
 
+mod calibrated;
+mod dpp;
+mod dpp_window;
+mod lazy;
 mod mmr;
+mod residual;
+mod ring;
+mod scale;
+mod spread;
 
+pub use calibrated::Calibrated;
+pub use dpp::Dpp;
+pub use dpp_window::WindowedDpp;
 pub use mmr::Mmr;
+pub use spread::Spread;
 
 use crate::error::{Error, Result};
 use crate::metric::Metric;
@@ -19,6 +31,11 @@ pub trait Diversity {
 
     /// How good an entry is for the next slot.
     fn value(&mut self, entry: u32) -> f64;
+
+    /// Appends the values of some entries, for an explorer that reads them all.
+    fn values(&mut self, open: &[u32], out: &mut Vec<f64>) {
+        out.extend(open.iter().map(|&entry| self.value(entry)));
+    }
 
     /// An entry was chosen for a slot.
     fn chosen(&mut self, entry: u32);
@@ -60,30 +77,74 @@ impl Diversity for Relevance {
     }
 }
 
-/// The objective that a policy asks for.
+/// The objective that a policy asks for. A strength of 0 is the order of the scores, whatever the kind;
+/// names that do not exist are errors all the same.
 pub(crate) fn from_spec<'a>(
     source: &'a dyn Source,
     spec: Option<&DiversitySpec>,
 ) -> Result<Box<dyn Diversity + 'a>> {
-    match spec {
-        None => Ok(Box::new(Relevance::default())),
-        Some(DiversitySpec::Mmr { diversity, space }) => {
-            let space = match space {
-                Some(name) => Some(space_index(source, name)?),
-                None => default_space(source),
-            };
-            match (*diversity, space) {
-                // Nothing is compared, so no space is needed.
-                (0.0, _) => Ok(Box::new(Relevance::default())),
-                (diversity, Some(space)) => Ok(Box::new(Mmr::new(source, space, diversity))),
-                (_, None) => Err(Error::invalid(
-                    "diversity",
-                    "a source with vectors to compare items by",
-                    "candidates without vectors",
-                )),
-            }
+    let Some(spec) = spec else {
+        return Ok(Box::new(Relevance::default()));
+    };
+    let compared = |diversity: f64, space: &Option<String>| {
+        let space = match space {
+            Some(name) => Some(space_index(source, name)?),
+            None => default_space(source),
+        };
+        match space {
+            // Nothing is compared, so no space is needed.
+            _ if diversity == 0.0 => Ok(None),
+            Some(space) => Ok(Some(space)),
+            None => Err(Error::invalid(
+                "diversity",
+                "a source with vectors to compare items by",
+                "candidates without vectors",
+            )),
         }
-    }
+    };
+    let window = |window: i64| usize::try_from(window).unwrap_or(usize::MAX);
+    let chosen: Option<Box<dyn Diversity + 'a>> = match spec {
+        DiversitySpec::Mmr { diversity, space } => compared(*diversity, space)?
+            .map(|space| Box::new(Mmr::new(source, space, *diversity)) as _),
+        DiversitySpec::Dpp {
+            diversity,
+            space,
+            window: None,
+        } => compared(*diversity, space)?
+            .map(|space| Box::new(Dpp::new(source, space, *diversity)) as _),
+        DiversitySpec::Dpp {
+            diversity,
+            space,
+            window: Some(slots),
+        } => compared(*diversity, space)?.map(|space| {
+            Box::new(WindowedDpp::new(source, space, *diversity, window(*slots))) as _
+        }),
+        DiversitySpec::Spread {
+            diversity,
+            window: slots,
+            space,
+        } => compared(*diversity, space)?
+            .map(|space| Box::new(Spread::new(source, space, *diversity, window(*slots))) as _),
+        DiversitySpec::Calibrated {
+            attribute,
+            strength,
+            target,
+        } => {
+            let column = source
+                .column(attribute)
+                .ok_or_else(|| Error::missing("attribute", format!("{attribute:?}")))?;
+            if !column.kind().is_countable() {
+                return Err(Error::wrong_type(
+                    "attribute",
+                    "a bool, int, str or list[str] attribute",
+                    format!("{attribute:?}, a {} attribute", column.kind()),
+                ));
+            }
+            let calibrated = Calibrated::new(column, *strength, target.as_ref())?;
+            (*strength > 0.0).then(|| Box::new(calibrated) as _)
+        }
+    };
+    Ok(chosen.unwrap_or_else(|| Box::new(Relevance::default())))
 }
 
 /// The first cosine space, else the first.
