@@ -52,8 +52,9 @@ def test_threads_and_what_was_taught_before_do_not_show(world):
     items, sample, others = world
     one, two = built(items), built(items)
     two.fit(sample[:300])
-    assert one.fit(sample, num_threads=1) == one.fit(sample, num_threads=3)
-    two.fit(sample, num_threads=2)
+    fitted, again = one.fit(sample, num_threads=1), two.fit(sample, num_threads=3)
+    assert fitted.recall_before < again.recall_before
+    assert (fitted.links, fitted.rows, fitted.recall_after) == (again.links, again.rows, again.recall_after)
     assert same(one.search(others, ef=20), two.search(others, ef=20))
 
 
@@ -112,13 +113,16 @@ def test_an_exception_out_of_progress_leaves_the_index_as_it_was(world):
     class Enough(Exception):
         pass
 
-    def stop(done, total):
-        if done >= limit:
-            raise Enough
+    def stop_at(limit):
+        def stop(done, total):
+            if done >= limit:
+                raise Enough
 
-    for limit, work in [
-        (1, lambda: index.fit(sample, num_threads=1, progress=stop)),
-        (2100, lambda: index.add(items[4000:], num_threads=1, progress=stop, fit_queries=sample)),
+        return stop
+
+    for work in [
+        lambda: index.fit(sample, num_threads=1, progress=stop_at(1)),
+        lambda: index.add(items[4000:], num_threads=1, progress=stop_at(2100), fit_queries=sample),
     ]:
         with pytest.raises(Enough):
             work()
