@@ -5,8 +5,8 @@
 //! ever. `vectors/teach.rs` says which links these are.
 //!
 //! Layout: for each row where its links begin, then all links. Rows that were added later have none, so an
-//! insertion and its undo change nothing here. At a fixed stride of [`DEGREE`] the 575,000 links of
-//! 150,000 rows would take 9.6 MB; so they take 2.9.
+//! insertion and its undo change nothing here. At a fixed stride of [`DEGREE`] 562,000 links of
+//! 150,000 rows would take 9.6 MB; so they take 2.8.
 
 use super::NONE;
 use crate::error::{Error, Result};
