@@ -100,13 +100,13 @@ def test_every_slot_is_the_oracles(kind, seed, d, caps, epsilon):
 @given(seed=st.integers(0, 10**6), caps=CAPS)
 def test_at_zero_it_is_the_order_of_scores(kind, seed, caps):
     cat, _, user = world(seed)
-    plain = pc.rank(cat, user["b"], policy(None, caps), k=20, seed=1, request_id="r", at=AT)
+    plain = pc.rank(cat, user["b"], policy(None, caps), k=15, seed=1, request_id="r", at=AT)
     make = KINDS[kind][0]
-    slate = pc.rank(cat, user["b"], policy(make(0.0), caps), k=20, seed=1, request_id="r", at=AT)
+    slate = pc.rank(cat, user["b"], policy(make(0.0), caps), k=15, seed=1, request_id="r", at=AT)
     assert slate == plain
     if caps is None:
         # Towards 0 only equal scores are told apart.
-        slate = pc.rank(cat, user["b"], policy(make(1e-12)), k=20)
+        slate = pc.rank(cat, user["b"], policy(make(1e-12)), k=15)
         assert slate.scores.tolist() == plain.scores.tolist()
 
 
@@ -246,9 +246,9 @@ def test_shares_follow_the_target(attribute):
 
     assert minors(0.0, {minor: 1}) == 0
     assert minors(1.0, {minor: 1}) == 20
-    assert minors(0.9, {major: 3, minor: 2}) == 8
+    assert minors(0.999, {major: 3, minor: 2}) == 8
     assert minors(1.0, None) == 5
-    assert 0 < minors(0.2, {major: 1, minor: 1}) <= minors(0.5, {major: 1, minor: 1}) <= 10
+    assert 0 < minors(0.5, {major: 1, minor: 1}) < minors(0.99, {major: 1, minor: 1}) <= 10
 
 
 def test_an_item_without_a_value_fills_no_share():
@@ -383,7 +383,7 @@ def test_what_the_data_lacks_is_refused():
             pc.rank(cat, user["b"], policy(pc.Calibrated("nothing", strength)), k=5)
         with pytest.raises(TypeError, match="attribute: .*float"):
             pc.rank(cat, user["b"], policy(pc.Calibrated("pop", strength)), k=5)
-    with pytest.raises(ValueError, match="target\\['high'\\]: .*int attribute"):
+    with pytest.raises(ValueError, match='target\\["high"\\]: .*int'):
         pc.rank(cat, user["b"], policy(pc.Calibrated("count", 0.5, {"high": 1})), k=5)
     bare = pc.Candidates([1, 2], scores=[0.1, 0.2])
     for kind in (pc.DPP(0.3), pc.DPP(0.3, window=3), pc.Spread(0.3, 5)):

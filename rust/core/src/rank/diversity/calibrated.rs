@@ -83,7 +83,7 @@ impl<'a> Calibrated<'a> {
                 None => {
                     return Err(Error::invalid(
                         format!("target[{text:?}]"),
-                        format!("a value of a {} attribute", column.kind()),
+                        format!("the text of a value of type {}", column.kind()),
                         format!("{text:?}"),
                     ));
                 }

@@ -62,15 +62,13 @@ impl Lazy for Dpp<'_> {
         self.residuals.is_behind(entry)
     }
 
-    fn catch_up(&mut self, entries: &[u32]) {
-        self.residuals.catch_up(entries);
-        for &entry in entries {
-            self.values[entry as usize] = gain(
-                self.diversity,
-                self.relevance.of(entry),
-                self.residuals.squared(entry),
-            );
-        }
+    fn advance(&mut self, entry: u32) {
+        self.residuals.advance(entry);
+        self.values[entry as usize] = gain(
+            self.diversity,
+            self.relevance.of(entry),
+            self.residuals.squared(entry),
+        );
     }
 }
 
@@ -85,13 +83,8 @@ impl Diversity for Dpp<'_> {
     }
 
     fn value(&mut self, entry: u32) -> f64 {
-        self.catch_up(&[entry]);
+        self.catch_up(entry);
         self.bound(entry)
-    }
-
-    fn values(&mut self, open: &[u32], out: &mut Vec<f64>) {
-        self.catch_up(open);
-        out.extend(open.iter().map(|&entry| self.bound(entry)));
     }
 
     fn chosen(&mut self, entry: u32) {

@@ -71,28 +71,18 @@ impl<'a> WindowedDpp<'a> {
         self.shown.len().saturating_sub(self.window)
     }
 
-    /// Works out the similarities of entries to the items in the window.
-    fn see(&mut self, entries: &[u32]) {
-        let (oldest, slots) = (self.oldest(), self.shown.len());
-        let mut behind = Vec::with_capacity(entries.len());
-        let mut rows = Vec::with_capacity(entries.len());
-        let mut cosines = Vec::with_capacity(entries.len());
-        for t in oldest..slots {
-            behind.clear();
-            behind.extend(entries.iter().filter(|&&e| self.seen[e as usize] <= t));
-            rows.clear();
-            rows.extend(behind.iter().map(|&entry: &u32| self.rows[entry as usize]));
-            cosines.clear();
-            cosines.resize(rows.len(), 0.0);
-            self.source
-                .cosine(self.space, self.shown[t].row, &rows, &mut cosines);
-            for (&entry, &cosine) in behind.iter().zip(&cosines) {
-                self.similarities.set(entry, t, similarity(cosine));
-            }
+    /// Works out the similarities of an entry to the items in the window.
+    fn see(&mut self, entry: u32) {
+        let at = entry as usize;
+        let first = self.oldest().max(self.seen[at]);
+        let shown: Vec<u32> = self.shown[first..].iter().map(|shown| shown.row).collect();
+        let mut cosines = vec![0.0; shown.len()];
+        self.source
+            .cosine(self.space, self.rows[at], &shown, &mut cosines);
+        for (t, cosine) in (first..).zip(cosines) {
+            self.similarities.set(entry, t, similarity(cosine));
         }
-        for &entry in entries {
-            self.seen[entry as usize] = slots;
-        }
+        self.seen[at] = self.shown.len();
     }
 
     /// The similarities of an entry to the items in the window, oldest first.
@@ -138,12 +128,10 @@ impl Lazy for WindowedDpp<'_> {
         self.seen[entry as usize] < self.shown.len()
     }
 
-    fn catch_up(&mut self, entries: &[u32]) {
-        self.see(entries);
-        for &entry in entries {
-            let squared = solve(&self.factor, &mut self.to_window(entry));
-            self.values[entry as usize] = gain(self.diversity, self.relevance.of(entry), squared);
-        }
+    fn advance(&mut self, entry: u32) {
+        self.see(entry);
+        let squared = solve(&self.factor, &mut self.to_window(entry));
+        self.values[entry as usize] = gain(self.diversity, self.relevance.of(entry), squared);
     }
 }
 
@@ -160,17 +148,12 @@ impl Diversity for WindowedDpp<'_> {
     }
 
     fn value(&mut self, entry: u32) -> f64 {
-        self.catch_up(&[entry]);
+        self.catch_up(entry);
         self.bound(entry)
     }
 
-    fn values(&mut self, open: &[u32], out: &mut Vec<f64>) {
-        self.catch_up(open);
-        out.extend(open.iter().map(|&entry| self.bound(entry)));
-    }
-
     fn chosen(&mut self, entry: u32) {
-        self.see(&[entry]);
+        self.see(entry);
         let similarities = self.to_window(entry);
         let t = self.shown.len();
         self.shown.push(Shown {

@@ -14,9 +14,12 @@
 
 use crate::rank::source::Source;
 
-use super::lazy::{self, Lazy};
+use super::lazy::{self, Lazy, STEP};
 use super::scale::Scale;
 use super::Diversity;
+
+/// Below any cosine, whatever its rounding.
+const UNSEEN: f64 = -1.001;
 
 /// The running state.
 pub struct Mmr<'a> {
@@ -25,13 +28,12 @@ pub struct Mmr<'a> {
     diversity: f64,
     rows: Vec<u32>,
     relevance: Scale,
-    /// Over the first `seen` of the chosen rows.
-    max_similarity: Vec<f64>,
+    /// By entry: how many of the chosen rows it was compared with, and the largest cosine to those.
     seen: Vec<usize>,
+    max_similarity: Vec<f64>,
+    /// By entry: the value, or an upper bound for one that is behind.
+    values: Vec<f64>,
     chosen: Vec<u32>,
-    behind: Vec<u32>,
-    behind_rows: Vec<u32>,
-    cosines: Vec<f32>,
 }
 
 impl<'a> Mmr<'a> {
@@ -43,53 +45,46 @@ impl<'a> Mmr<'a> {
             diversity,
             rows: Vec::new(),
             relevance: Scale::default(),
-            max_similarity: Vec::new(),
             seen: Vec::new(),
+            max_similarity: Vec::new(),
+            values: Vec::new(),
             chosen: Vec::new(),
-            behind: Vec::new(),
-            behind_rows: Vec::new(),
-            cosines: Vec::new(),
         }
     }
-}
 
-impl Lazy for Mmr<'_> {
-    /// One that has seen nothing could have any value: its bound is infinite.
-    fn bound(&self, entry: u32) -> f64 {
+    fn assess(&mut self, entry: u32) {
         let similarity = if self.chosen.is_empty() {
             0.0
         } else {
             self.max_similarity[entry as usize]
         };
-        (1.0 - self.diversity) * self.relevance.of(entry) - self.diversity * similarity
+        self.values[entry as usize] =
+            (1.0 - self.diversity) * self.relevance.of(entry) - self.diversity * similarity;
+    }
+}
+
+impl Lazy for Mmr<'_> {
+    fn bound(&self, entry: u32) -> f64 {
+        self.values[entry as usize]
     }
 
     fn is_behind(&self, entry: u32) -> bool {
         self.seen[entry as usize] < self.chosen.len()
     }
 
-    fn catch_up(&mut self, entries: &[u32]) {
-        let first = entries.iter().map(|&entry| self.seen[entry as usize]);
-        for c in first.min().unwrap_or(0)..self.chosen.len() {
-            self.behind.clear();
-            self.behind_rows.clear();
-            for &entry in entries.iter().filter(|&&e| self.seen[e as usize] <= c) {
-                self.behind.push(entry);
-                self.behind_rows.push(self.rows[entry as usize]);
-            }
-            self.cosines.clear();
-            self.cosines.resize(self.behind.len(), 0.0);
-            let (rows, cosines) = (&self.behind_rows, &mut self.cosines);
-            self.source
-                .cosine(self.space, self.chosen[c], rows, cosines);
-            for (&entry, &cosine) in self.behind.iter().zip(&self.cosines) {
-                let max = &mut self.max_similarity[entry as usize];
-                *max = max.max(f64::from(cosine));
-            }
+    fn advance(&mut self, entry: u32) {
+        let at = entry as usize;
+        let chosen = &self.chosen[self.seen[at]..];
+        let chosen = &chosen[..chosen.len().min(STEP)];
+        let mut cosines = [0.0; STEP];
+        let cosines = &mut cosines[..chosen.len()];
+        self.source
+            .cosine(self.space, self.rows[at], chosen, cosines);
+        for &cosine in cosines.iter() {
+            self.max_similarity[at] = self.max_similarity[at].max(f64::from(cosine));
         }
-        for &entry in entries {
-            self.seen[entry as usize] = self.chosen.len();
-        }
+        self.seen[at] += chosen.len();
+        self.assess(entry);
     }
 }
 
@@ -97,22 +92,27 @@ impl Diversity for Mmr<'_> {
     fn extend(&mut self, rows: &[u32], scores: &[f64], first: usize) {
         self.relevance.extend(scores, first);
         self.rows.extend_from_slice(&rows[first..]);
-        self.max_similarity.resize(rows.len(), f64::NEG_INFINITY);
         self.seen.resize(rows.len(), 0);
+        self.max_similarity.resize(rows.len(), UNSEEN);
+        self.values.resize(rows.len(), 0.0);
+        for entry in first as u32..rows.len() as u32 {
+            self.assess(entry);
+        }
     }
 
     fn value(&mut self, entry: u32) -> f64 {
-        self.catch_up(&[entry]);
+        self.catch_up(entry);
         self.bound(entry)
-    }
-
-    fn values(&mut self, open: &[u32], out: &mut Vec<f64>) {
-        self.catch_up(open);
-        out.extend(open.iter().map(|&entry| self.bound(entry)));
     }
 
     fn chosen(&mut self, entry: u32) {
         self.chosen.push(self.rows[entry as usize]);
+        // In the first slot nothing is alike; from the second on, everything might be unlike.
+        if self.chosen.len() == 1 {
+            for entry in 0..self.rows.len() as u32 {
+                self.assess(entry);
+            }
+        }
     }
 
     fn best(&mut self, open: &[u32]) -> usize {

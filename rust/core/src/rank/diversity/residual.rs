@@ -26,18 +26,15 @@
 
 use crate::rank::source::Source;
 
+use super::lazy::STEP;
 use super::ring::{Block, Ring};
 
 /// Below this share of its own length, nothing of an item is new.
 pub(super) const FLOOR: f64 = 1e-6;
 
-/// The item of a slot.
-struct Pivot {
-    row: u32,
-    /// Its components along the directions before it, and its residual length; none where it adds no
-    /// direction.
-    direction: Option<(Vec<Block>, f64)>,
-}
+/// The direction that the item of a slot adds: its components along the ones before it, and the length of
+/// what is left. None where it adds no direction.
+type Pivot = Option<(Vec<Block>, f64)>;
 
 /// The running state.
 pub(super) struct Residuals<'a> {
@@ -52,11 +49,9 @@ pub(super) struct Residuals<'a> {
     /// `d_i^2` by the slots seen and in the window.
     squared: Vec<f64>,
     pivots: Vec<Pivot>,
+    pivot_rows: Vec<u32>,
     /// With a window: the latest slot that each place of `components` is for.
     slots: Vec<usize>,
-    behind: Vec<u32>,
-    behind_rows: Vec<u32>,
-    cosines: Vec<f32>,
 }
 
 impl<'a> Residuals<'a> {
@@ -70,10 +65,8 @@ impl<'a> Residuals<'a> {
             seen: Vec::new(),
             squared: Vec::new(),
             pivots: Vec::new(),
+            pivot_rows: Vec::new(),
             slots: Vec::new(),
-            behind: Vec::new(),
-            behind_rows: Vec::new(),
-            cosines: Vec::new(),
         }
     }
 
@@ -101,47 +94,29 @@ impl<'a> Residuals<'a> {
         self.window.is_some_and(|window| self.pivots.len() > window)
     }
 
-    /// Brings entries up to date.
-    pub(super) fn catch_up(&mut self, entries: &[u32]) {
-        let first = entries.iter().map(|&entry| self.seen[entry as usize]);
-        for t in first.min().unwrap_or(0)..self.pivots.len() {
-            self.behind.clear();
-            self.behind
-                .extend(entries.iter().filter(|&&e| self.seen[e as usize] <= t));
-            self.see(t);
-        }
-        for &entry in entries {
-            if self.is_behind(entry) {
-                self.seen[entry as usize] = self.pivots.len();
-                self.measure(entry);
-            }
-        }
-    }
-
-    /// Works out column `t` of the entries that are behind.
-    fn see(&mut self, t: usize) {
-        let Pivot { row, direction } = &self.pivots[t];
-        let Some((components, length)) = direction else {
-            for &entry in &self.behind {
-                self.components.set(entry, t, 0.0);
-            }
-            return;
-        };
-        self.behind_rows.clear();
-        let rows = self.behind.iter().map(|&entry| self.rows[entry as usize]);
-        self.behind_rows.extend(rows);
-        self.cosines.clear();
-        self.cosines.resize(self.behind.len(), 0.0);
-        let (rows, cosines) = (&self.behind_rows, &mut self.cosines);
-        self.source.cosine(self.space, *row, rows, cosines);
-        for (&entry, &cosine) in self.behind.iter().zip(&self.cosines) {
+    /// Takes an entry up to [`STEP`] slots further.
+    pub(super) fn advance(&mut self, entry: u32) {
+        let at = entry as usize;
+        let first = self.seen[at];
+        let rows = &self.pivot_rows[first..];
+        let rows = &rows[..rows.len().min(STEP)];
+        let mut cosines = [0.0; STEP];
+        let cosines = &mut cosines[..rows.len()];
+        self.source.cosine(self.space, self.rows[at], rows, cosines);
+        for (t, &cosine) in (first..).zip(cosines.iter()) {
             // The place of column `t` still holds that of `t - window`, which was in the window when the
             // item was chosen.
-            let known = self.components.dot(entry, components);
-            let component = (similarity(cosine) - known) / length;
+            let component = match &self.pivots[t] {
+                Some((components, length)) => {
+                    (similarity(cosine) - self.components.dot(entry, components)) / length
+                }
+                None => 0.0,
+            };
             self.components.set(entry, t, component);
-            self.squared[entry as usize] -= component * component;
+            self.squared[at] -= component * component;
         }
+        self.seen[at] += rows.len();
+        self.measure(entry);
     }
 
     /// With a window, takes `d_i^2` from its columns alone, so that it depends neither on slots that have
@@ -164,17 +139,16 @@ impl<'a> Residuals<'a> {
 
     /// An entry was chosen for the next slot.
     pub(super) fn chosen(&mut self, entry: u32) {
-        self.catch_up(&[entry]);
+        while self.is_behind(entry) {
+            self.advance(entry);
+        }
         let t = self.pivots.len();
         let squared = self.squared(entry);
-        let direction = (squared >= FLOOR).then(|| {
+        self.pivots.push((squared >= FLOOR).then(|| {
             let components = self.components.of(entry).copied().collect();
             (components, squared.sqrt())
-        });
-        self.pivots.push(Pivot {
-            row: self.rows[entry as usize],
-            direction,
-        });
+        }));
+        self.pivot_rows.push(self.rows[entry as usize]);
         self.components.open(t);
         if self.window.is_some() {
             let place = self.components.place(t);

@@ -64,11 +64,9 @@ impl Lazy for Spread<'_> {
         self.residuals.is_behind(entry)
     }
 
-    fn catch_up(&mut self, entries: &[u32]) {
-        self.residuals.catch_up(entries);
-        for &entry in entries {
-            self.assess(entry);
-        }
+    fn advance(&mut self, entry: u32) {
+        self.residuals.advance(entry);
+        self.assess(entry);
     }
 }
 
@@ -83,13 +81,8 @@ impl Diversity for Spread<'_> {
     }
 
     fn value(&mut self, entry: u32) -> f64 {
-        self.catch_up(&[entry]);
+        self.catch_up(entry);
         self.bound(entry)
-    }
-
-    fn values(&mut self, open: &[u32], out: &mut Vec<f64>) {
-        self.catch_up(open);
-        out.extend(open.iter().map(|&entry| self.bound(entry)));
     }
 
     fn chosen(&mut self, entry: u32) {
