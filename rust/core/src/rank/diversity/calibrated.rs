@@ -3,7 +3,9 @@
 //!
 //! A slate `Y` is worth
 //!
-//!     (1 - s) sum_{i in Y} rel_i - s KL(p || q~)        q~(g) = (1 - a) q(g) + a p(g),  a = 0.01
+//! ```text
+//! (1 - s) sum_{i in Y} rel_i - s KL(p || q~)        q~(g) = (1 - a) q(g) + a p(g),  a = 0.01
+//! ```
 //!
 //! with `rel` the score on the scale of the first pool (see `scale`), `p` the target and `q` the shares in
 //! `Y`: an item with n values gives each of them 1/n, and `q(g)` is the sum over `Y` divided by the number

@@ -7,7 +7,9 @@
 //! `q_i = exp((1 - d) / (2 d) rel_i)`. `rel` is the score on the scale of the first pool (see `scale`), `S`
 //! as in `residual`. The objective gains
 //!
-//!     (1 - d) rel_i + d ln max(d_i^2, FLOOR)
+//! ```text
+//! (1 - d) rel_i + d ln max(d_i^2, FLOOR)
+//! ```
 //!
 //! with item `i`, where `d_i^2 = det S_{Y + i} / det S_Y`; that is an entry's value. Factoring `S` and
 //! not `L` gives the same choices, keeps large `q` out of the arithmetic, and needs no `exp`.

@@ -5,7 +5,9 @@
 //! as Chen, Zhang and Zhou (2018) take it, and positive semidefinite. It is the inner product of the
 //! vectors `[x / |x|, 1] / sqrt 2`. With `j` the item chosen for slot `t`,
 //!
-//!     c_i[t] = (S_ij - sum_{s < t} c_i[s] c_j[s]) / d_j        d_i^2 = 1 - sum_t c_i[t]^2
+//! ```text
+//! c_i[t] = (S_ij - sum_{s < t} c_i[s] c_j[s]) / d_j        d_i^2 = 1 - sum_t c_i[t]^2
+//! ```
 //!
 //! is one row of the incremental Cholesky factor of `S` (their algorithm 1), and at the same time one step
 //! of a Gram-Schmidt process over those vectors: `c_i[t]` is the component of `i` along the direction that

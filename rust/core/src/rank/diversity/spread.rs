@@ -3,7 +3,9 @@
 //!
 //! The value of an entry is
 //!
-//!     (1 - d) rel + d |r|
+//! ```text
+//! (1 - d) rel + d |r|
+//! ```
 //!
 //! with `rel` its score on the scale of the first pool (see `scale`), `|r|` the length of what is left of
 //! its unit vector when the directions of the latest `window` slots are taken out (see `residual`): 1 for
