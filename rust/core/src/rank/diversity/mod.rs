@@ -20,6 +20,11 @@ pub trait Diversity {
     /// How good an entry is for the next slot.
     fn value(&mut self, entry: u32) -> f64;
 
+    /// Appends the values of some entries, for an explorer that reads them all.
+    fn values(&mut self, open: &[u32], out: &mut Vec<f64>) {
+        out.extend(open.iter().map(|&entry| self.value(entry)));
+    }
+
     /// An entry was chosen for a slot.
     fn chosen(&mut self, entry: u32);
 
