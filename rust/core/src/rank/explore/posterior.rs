@@ -22,6 +22,14 @@ const FAR: f64 = 8.3;
 /// The square root of 2 pi.
 const SQRT_TAU: f64 = 2.506_628_274_631_000_5;
 
+/// How far a logarithm of a density falls within a grid.
+const FALL: f64 = 40.0;
+
+/// Where the logit of a Beta variate is most likely, and its standard deviation for large counts.
+fn logit_scale(a: f64, b: f64) -> (f64, f64) {
+    (libm::log(a / b), (1.0 / a + 1.0 / b).sqrt())
+}
+
 /// `log(1 + e^y)`.
 fn log1p_exp(y: f64) -> f64 {
     if y > 40.0 {
@@ -80,14 +88,14 @@ impl Belief {
 
     /// Whether it is one number with certainty.
     pub fn is_certain(&self) -> bool {
-        matches!(self, Belief::Gaussian { std, .. } if *std == 0.0)
+        matches!(self, Belief::Gaussian { std: 0.0, .. })
     }
 
     /// The smallest interval that holds all of it.
     pub fn range(&self) -> (f64, f64) {
         match *self {
             Belief::Beta { .. } => (0.0, 1.0),
-            Belief::Gaussian { mean, std } if std == 0.0 => (mean, mean),
+            Belief::Gaussian { mean, std: 0.0 } => (mean, mean),
             Belief::Gaussian { .. } => (f64::NEG_INFINITY, f64::INFINITY),
         }
     }
@@ -100,47 +108,59 @@ impl Belief {
         }
     }
 
-    /// Where [`Belief::at`] is worth looking: beyond, the density has fallen by more than e^40. Of one that
-    /// is not certain.
+    /// The range of the grid's variable `t`, outside which the density has fallen by more than e^40. Of
+    /// one that is not certain.
+    ///
+    /// The sample is `mean + std sinh(t)` for a Gaussian and the inverse logit of `top + width sinh(t)` for
+    /// a Beta, whose own density may be infinite at its ends: equal steps of `t` are small where most of
+    /// the mass is, and reach far into tails that fall no faster than exponentially (Takahasi and Mori,
+    /// 1974).
     pub fn grid(&self) -> (f64, f64) {
         match *self {
-            // Half of (17.9 / 2)^2 is 40.
-            Belief::Gaussian { .. } => (-8.95, 8.95),
+            Belief::Gaussian { .. } => {
+                let edge = libm::asinh(FALL.sqrt() * std::f64::consts::SQRT_2);
+                (-edge, edge)
+            }
             Belief::Beta { a, b, .. } => {
-                let top = libm::log(a / b);
+                let (top, width) = logit_scale(a, b);
                 let height = |y: f64| -a * log1p_exp(-y) - b * log1p_exp(y);
-                let floor = height(top) - 40.0;
+                let floor = height(top) - FALL;
                 // The density of the logit is log-concave, so each side falls for good.
                 let edge = |sign: f64| {
                     let mut inside = 0.0;
-                    let mut outside = 1e-6;
-                    while height(top + sign * outside) > floor {
+                    let mut outside = 1.0;
+                    while height(top + sign * width * outside) > floor {
                         inside = outside;
                         outside *= 2.0;
                     }
                     for _ in 0..20 {
                         let middle = 0.5 * (inside + outside);
-                        if height(top + sign * middle) > floor {
+                        if height(top + sign * width * middle) > floor {
                             inside = middle;
                         } else {
                             outside = middle;
                         }
                     }
-                    top + sign * outside
+                    sign * libm::asinh(outside)
                 };
                 (edge(-1.0), edge(1.0))
             }
         }
     }
 
-    /// The sample at a point of the grid, and the density of the grid's variable there: the standard
-    /// normal one of a Gaussian, the logit of a Beta, whose own density may be infinite at its ends.
-    pub fn at(&self, y: f64) -> (f64, f64) {
+    /// The sample at a point of the grid, and the density of `t` there.
+    pub fn at(&self, t: f64) -> (f64, f64) {
+        let (far, slope) = (libm::sinh(t), libm::cosh(t));
         match *self {
-            Belief::Gaussian { mean, std } => (mean + std * y, libm::exp(-0.5 * y * y) / SQRT_TAU),
+            Belief::Gaussian { mean, std } => {
+                let density = libm::exp(-0.5 * far * far) / SQRT_TAU;
+                (mean + std * far, density * slope)
+            }
             Belief::Beta { a, b, ln_beta } => {
+                let (top, width) = logit_scale(a, b);
+                let y = top + width * far;
                 let log = -a * log1p_exp(-y) - b * log1p_exp(y) - ln_beta;
-                (1.0 / (1.0 + libm::exp(-y)), libm::exp(log))
+                (1.0 / (1.0 + libm::exp(-y)), libm::exp(log) * width * slope)
             }
         }
     }

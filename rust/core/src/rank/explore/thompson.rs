@@ -17,9 +17,9 @@
 //! The propensity of the item `i` that was shown is `P(v_j + w s_j < v_i + w s_i for all j)`. Given `s_i` the
 //! others are independent, so it is the integral over `s_i` of its density times the product of the others'
 //! distribution functions. It has no closed form, and is estimated by systematic sampling: a grid of `m`
-//! equal steps over the whole range of `s_i` (logits for a rate, so that the density is smooth and falls on
-//! both sides), moved by one uniform number, times the step, is an unbiased estimate of the integral
-//! (Cranley and Patterson, 1976). The mean of [`SHIFTS`] of them, moved independently of each other and of
+//! equal steps over the whole range of `s_i` (of a variable that it depends on, see `posterior`, so that the
+//! density is smooth and falls fast on both sides), moved by one uniform number, is an unbiased estimate
+//! of the integral (Cranley and Patterson, 1976). The mean of [`SHIFTS`] of them, moved independently of each other and of
 //! the draw, is the propensity; its standard error is their standard deviation over `sqrt(SHIFTS)`.
 //!
 //! For smooth integrands such a grid converges exponentially in `m` (Trefethen and Weideman, 2014). Tried
@@ -41,6 +41,9 @@ pub const SHIFTS: u32 = 8;
 
 /// Draws are fractions of 2^53: a summand below this changes no propensity that a draw could meet.
 const NOTHING: f64 = 1e-30;
+
+/// A probability below which an item does not win.
+const VANISHED: f64 = 1e-20;
 
 /// Thompson sampling.
 pub struct Thompson<'a> {
@@ -128,6 +131,30 @@ impl<'a> Thompson<'a> {
         product
     }
 
+    /// The part of a position's range where it can win: the others' product only grows along it, so what
+    /// lies below a point where that has vanished can be left out, and the grid is finer for it.
+    fn worth_looking(&self, slot: &SlotView<'_>, at: usize) -> (f64, f64) {
+        let belief = self.posterior.belief(slot.eligible[at]);
+        let value = self.value(slot, at);
+        let (mut low, high) = belief.grid();
+        let vanishes = |t: f64| {
+            let x = value + self.weight * belief.at(t).0;
+            self.others_behind(slot, at, x, 1.0) < VANISHED
+        };
+        if vanishes(low) {
+            let mut above = high;
+            for _ in 0..10 {
+                let middle = 0.5 * (low + above);
+                if vanishes(middle) {
+                    low = middle;
+                } else {
+                    above = middle;
+                }
+            }
+        }
+        (low, high)
+    }
+
     /// The propensity of a position, and its standard error.
     fn estimate(&self, slot: &SlotView<'_>, at: usize, draws: &Draws) -> (f64, f64) {
         let belief = self.posterior.belief(slot.eligible[at]);
@@ -138,7 +165,7 @@ impl<'a> Thompson<'a> {
         }
         let mut rng = draws.slot(slot.slot);
         let nodes = self.draws / SHIFTS;
-        let (low, high) = belief.grid();
+        let (low, high) = self.worth_looking(slot, at);
         let step = (high - low) / f64::from(nodes);
         // Welford's running mean and sum of squared deviations.
         let (mut mean, mut squares) = (0.0, 0.0);
