@@ -15,13 +15,15 @@ from ._core import FormatError, ReplayError, __version__
 from .blend import Blend, Decay, Signal
 from .candidates import Candidates
 from .catalog import Catalog, Space
+from .explore import UCB, EpsilonGreedy, PlackettLuce, Softmax, ThompsonSampling
 from .index import Index, cpu_features, dot, topk
-from .policy import MMR, EpsilonGreedy, Policy
+from .policy import MMR, Policy
 from .ranking import rank, replay
 from .results import Hit, Hits, Slate, SlateBatch, SlateItem, Tuning
 
 __all__ = [
     "MMR",
+    "UCB",
     "Blend",
     "Candidates",
     "Catalog",
@@ -31,13 +33,16 @@ __all__ = [
     "Hit",
     "Hits",
     "Index",
+    "PlackettLuce",
     "Policy",
     "ReplayError",
     "Signal",
     "Slate",
     "SlateBatch",
     "SlateItem",
+    "Softmax",
     "Space",
+    "ThompsonSampling",
     "Tuning",
     "__version__",
     "cpu_features",

@@ -75,6 +75,14 @@ def real(argument: str, value: object) -> float:
     return number
 
 
+def unit(argument: str, value: object) -> float:
+    """A number from 0 to 1."""
+    number = real(argument, value)
+    if not 0.0 <= number <= 1.0:
+        raise invalid(argument, "a number from 0 to 1", number)
+    return number
+
+
 def choice(argument: str, value: object, among: tuple[str, ...]) -> str:
     """One of some names."""
     if not isinstance(value, str):

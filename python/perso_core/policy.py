@@ -1,4 +1,4 @@
-"""What a ranking does: variety, exploration, and the whole configuration.
+"""What a ranking does: variety, and the whole configuration. Exploration is in `explore.py`.
 
 A `Policy` has a `hash`: SHA-256 over its canonical JSON (RFC 8785), the same in every process and on every
 machine; a decision record carries it.
@@ -13,21 +13,15 @@ from types import MappingProxyType
 from typing import Any, cast
 
 from . import _convert, _core
+from . import explore as _explore
 from .blend import MOST, Blend, Part, assign, expect_kind
 
-__all__ = ["MMR", "EpsilonGreedy", "Policy"]
+__all__ = ["MMR", "Policy"]
 
 _SCHEMA = "perso_core.policy/1"
 
 
-# --- variety, exploration --------------------------------------------------------------------------
-
-
-def _unit(argument: str, value: object) -> float:
-    number = _convert.real(argument, value)
-    if not 0.0 <= number <= 1.0:
-        raise _convert.invalid(argument, "a number from 0 to 1", number)
-    return number
+# --- variety ---------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -43,7 +37,7 @@ class MMR(Part):
     space: str | None = None
 
     def __post_init__(self) -> None:
-        assign(self, diversity=_unit("diversity", self.diversity))
+        assign(self, diversity=_convert.unit("diversity", self.diversity))
         if self.space is not None:
             _convert.text("space", self.space)
 
@@ -54,30 +48,6 @@ class MMR(Part):
     def _from_document(cls, document: dict[str, Any]) -> MMR:
         expect_kind(document, "mmr")
         return cls(document["diversity"], document["space"])
-
-
-@dataclass(frozen=True)
-class EpsilonGreedy(Part):
-    """Any eligible candidate with probability `epsilon`, spread evenly; else the best.
-
-    With n eligible candidates the best has propensity 1 - epsilon + epsilon / n, any other epsilon / n.
-
-    Args:
-        epsilon: from 0 to 1.
-    """
-
-    epsilon: float
-
-    def __post_init__(self) -> None:
-        assign(self, epsilon=_unit("epsilon", self.epsilon))
-
-    def _document(self) -> dict[str, Any]:
-        return {"kind": "epsilon_greedy", "epsilon": self.epsilon}
-
-    @classmethod
-    def _from_document(cls, document: dict[str, Any]) -> EpsilonGreedy:
-        expect_kind(document, "epsilon_greedy")
-        return cls(document["epsilon"])
 
 
 # --- the whole -------------------------------------------------------------------------------------
@@ -101,7 +71,7 @@ class Policy:
     score: Blend = field(default_factory=Blend)
     diversity: MMR | None = None
     caps: Mapping[str, int] = field(default_factory=dict)
-    explore: EpsilonGreedy | None = None
+    explore: _explore.Explorer | None = None
 
     def __post_init__(self) -> None:
         if self.candidates is not None:
@@ -110,7 +80,9 @@ class Policy:
         if self.diversity is not None:
             _instance("diversity", self.diversity, MMR, "an MMR, or None")
         if self.explore is not None:
-            _instance("explore", self.explore, EpsilonGreedy, "an EpsilonGreedy, or None")
+            _instance(
+                "explore", self.explore, _explore.EXPLORERS, "an explorer such as EpsilonGreedy, or None"
+            )
         _instance("caps", self.caps, Mapping, "a mapping of attributes to integers")
         caps = {
             _convert.text("caps", name): _convert.integer(f"caps[{name!r}]", cap, 1, MOST)
@@ -154,7 +126,7 @@ class Policy:
             score=Blend._from_document(document["score"]),
             diversity=None if diversity is None else MMR._from_document(diversity),
             caps=document["caps"],
-            explore=None if explore is None else EpsilonGreedy._from_document(explore),
+            explore=None if explore is None else _explore.from_document(explore),
         )
 
     def __eq__(self, other: object) -> bool:
@@ -178,6 +150,6 @@ class Policy:
         return f"Policy({', '.join(parts)})"
 
 
-def _instance(argument: str, value: object, kind: type, expected: str) -> None:
+def _instance(argument: str, value: object, kind: type | tuple[type, ...], expected: str) -> None:
     if not isinstance(value, kind):
         raise _convert.wrong_type(argument, expected, _convert.kind_of(value))
