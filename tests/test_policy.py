@@ -288,7 +288,7 @@ def test_any_policy_round_trips(policy: pc.Policy) -> None:
     "change",
     [
         lambda d: d.update(schema="perso_core.policy/2"),
-        lambda d: d.update(explore={"kind": "softmax", "temperature": 1}),
+        lambda d: d.update(explore={"kind": "boltzmann", "temperature": 1}),
         lambda d: d.update(surprise=1),
         lambda d: d.update(candidates=0),
         lambda d: d["score"]["signals"].clear(),

@@ -20,8 +20,9 @@ from .calibration import Linear, Percentiles, Sigmoid
 from .candidates import Candidates
 from .catalog import Catalog, Space
 from .diversity import DPP, MMR, Calibrated, Spread
+from .explore import UCB, EpsilonGreedy, PlackettLuce, Softmax, ThompsonSampling
 from .index import Index, cpu_features, dot, topk
-from .policy import EpsilonGreedy, Policy
+from .policy import Policy
 from .ranking import rank, replay
 from .results import Fitted, Hit, Hits, Slate, SlateBatch, SlateItem, Tuning
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DPP",
     "MMR",
+    "UCB",
     "Blend",
     "Calibrated",
     "Candidates",
@@ -44,6 +46,7 @@ __all__ = [
     "Index",
     "Linear",
     "Percentiles",
+    "PlackettLuce",
     "Policy",
     "ReplayError",
     "Sigmoid",
@@ -51,8 +54,10 @@ __all__ = [
     "Slate",
     "SlateBatch",
     "SlateItem",
+    "Softmax",
     "Space",
     "Spread",
+    "ThompsonSampling",
     "Tuning",
     "__version__",
     "agreement",

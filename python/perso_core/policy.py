@@ -1,4 +1,4 @@
-"""What a ranking does: variety, exploration, and the whole configuration.
+"""The configuration of a whole ranking. Its parts are in `blend.py`, `diversity.py` and `explore.py`.
 
 A `Policy` has a `hash`: SHA-256 over its canonical JSON (RFC 8785), the same in every process and on every
 machine; a decision record carries it.
@@ -13,40 +13,14 @@ from types import MappingProxyType
 from typing import Any, cast
 
 from . import _convert, _core
-from .blend import MOST, Blend, Part, assign, expect_kind
-from .diversity import KINDS, MMR, Diversity
+from . import explore as _explore
+from .blend import MOST, Blend, assign
+from .diversity import KINDS, Diversity
 
-__all__ = ["MMR", "EpsilonGreedy", "Policy"]
+__all__ = ["Policy"]
 
 _SCHEMA = "perso_core.policy/1"
 _DIVERSITY = "an MMR, a DPP, a Spread or a Calibrated"
-
-
-# --- exploration -----------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class EpsilonGreedy(Part):
-    """Any eligible candidate with probability `epsilon`, spread evenly; else the best.
-
-    With n eligible candidates the best has propensity 1 - epsilon + epsilon / n, any other epsilon / n.
-
-    Args:
-        epsilon: from 0 to 1.
-    """
-
-    epsilon: float
-
-    def __post_init__(self) -> None:
-        assign(self, epsilon=_convert.unit("epsilon", self.epsilon))
-
-    def _document(self) -> dict[str, Any]:
-        return {"kind": "epsilon_greedy", "epsilon": self.epsilon}
-
-    @classmethod
-    def _from_document(cls, document: dict[str, Any]) -> EpsilonGreedy:
-        expect_kind(document, "epsilon_greedy")
-        return cls(document["epsilon"])
 
 
 # --- the whole -------------------------------------------------------------------------------------
@@ -70,7 +44,7 @@ class Policy:
     score: Blend = field(default_factory=Blend)
     diversity: Diversity | None = None
     caps: Mapping[str, int] = field(default_factory=dict)
-    explore: EpsilonGreedy | None = None
+    explore: _explore.Explorer | None = None
 
     def __post_init__(self) -> None:
         if self.candidates is not None:
@@ -79,7 +53,9 @@ class Policy:
         if self.diversity is not None:
             _instance("diversity", self.diversity, tuple(KINDS.values()), f"{_DIVERSITY}, or None")
         if self.explore is not None:
-            _instance("explore", self.explore, EpsilonGreedy, "an EpsilonGreedy, or None")
+            _instance(
+                "explore", self.explore, _explore.EXPLORERS, "an explorer such as EpsilonGreedy, or None"
+            )
         _instance("caps", self.caps, Mapping, "a mapping of attributes to integers")
         caps = {
             _convert.text("caps", name): _convert.integer(f"caps[{name!r}]", cap, 1, MOST)
@@ -123,7 +99,7 @@ class Policy:
             score=Blend._from_document(document["score"]),
             diversity=None if diversity is None else KINDS[diversity["kind"]]._from_document(diversity),
             caps=document["caps"],
-            explore=None if explore is None else EpsilonGreedy._from_document(explore),
+            explore=None if explore is None else _explore.from_document(explore),
         )
 
     def __eq__(self, other: object) -> bool:

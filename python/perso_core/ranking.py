@@ -79,8 +79,8 @@ def rank(
         where: a bool mask aligned with `cat.ids`, or the ids that may be shown.
         exclude: ids that may not, such as what the user has seen; one that is not there is fine. For a batch
             a list with one list of ids a user.
-        signals: {name: numbers} for signals that the policy's `Blend` names: a number for each item in the
-            order of `cat.ids` (None for a missing one), or {id: number}. They come before attributes of the
+        signals: {name: numbers} for signals that the policy's `Blend` or `explore` names: a number for each item in
+            the order of `cat.ids` (None for a missing one), or {id: number}. They come before attributes of the
             same name.
         at: the moment that decays are measured from: a datetime (without a zone: UTC), ISO 8601 text, or
             seconds since the epoch. None for now; it is always recorded.

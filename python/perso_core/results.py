@@ -183,6 +183,38 @@ class Slate:
         """(n,) probabilities with which the policy puts this item into this slot, given the slots above."""
         return self._core.propensities
 
+    @property
+    def log_propensity(self) -> float:
+        """The natural logarithm of the slate's probability: the sum over its slots."""
+        return self._core.log_propensity
+
+    @property
+    def propensity_kind(self) -> str:
+        """How propensities are known: "exact", or "monte_carlo" when one is an estimate."""
+        return "exact" if not self._core.propensity_draws.any() else "monte_carlo"
+
+    @cached_property
+    def propensity_errors(self) -> NDArray[np.float64]:
+        """(n,) standard errors of the propensities: 0 where they are exact."""
+        return self._core.propensity_errors
+
+    @cached_property
+    def propensity_draws(self) -> NDArray[np.int64]:
+        """(n,) how many random points each propensity is estimated from: 0 where it is exact."""
+        return self._core.propensity_draws
+
+    @cached_property
+    def support(self) -> NDArray[np.int64]:
+        """(n,) how many of a slot's eligible candidates had a probability that is not 0."""
+        return self._core.support
+
+    @property
+    def support_warning(self) -> str | None:
+        """What a log of such slates cannot tell, because eligible candidates had no chance; None where all
+        had one. Without exploration that is every slate with more candidates than one.
+        """
+        return self._core.support_warning
+
     @cached_property
     def explored(self) -> NDArray[np.bool_]:
         """(n,) whether the draw took another item than the best."""
@@ -346,8 +378,8 @@ class SlateBatch(Sequence[Slate]):
         return iter(self._slates)
 
     def to_arrow(self) -> pyarrow.Table:
-        """One table, one row an item: request_id, position, id, score, propensity, explored, reason, and a
-        column term.NAME for each term. Needs pyarrow.
+        """One table, one row an item: request_id, position, id, score, propensity, propensity_error, explored,
+        reason, and a column term.NAME for each term. Needs pyarrow.
         """
         pa = _pyarrow()
         slates = self._slates
@@ -357,6 +389,7 @@ class SlateBatch(Sequence[Slate]):
             "id": _arrow_ids(pa, np.concatenate([s.ids for s in slates] or [np.empty(0, np.int64)])),
             "score": np.concatenate([s.scores for s in slates] or [np.empty(0)]),
             "propensity": np.concatenate([s.propensities for s in slates] or [np.empty(0)]),
+            "propensity_error": np.concatenate([s.propensity_errors for s in slates] or [np.empty(0)]),
             "explored": np.concatenate([s.explored for s in slates] or [np.empty(0, np.bool_)]),
             "reason": pa.array([reason for s in slates for reason in s.reasons], pa.string()),
         }

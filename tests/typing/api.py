@@ -99,6 +99,13 @@ assert_type(calibrated.target, Mapping[Any, float] | None)
 assert_type(pc.Policy(diversity=calibrated).hash, str)
 assert_type(pc.Calibrated.from_json("{}"), pc.Calibrated)
 pc.Calibrated("year", 0.5, {1999: 1, 2001: 2})
+per_slate = pc.EpsilonGreedy(0.1, per="slate", slots=range(3, 6), only={"fresh": True, "genres": "noir"})
+assert_type(per_slate.per, Literal["slot", "slate"])
+assert_type(pc.EpsilonGreedy.from_json(per_slate.to_json()), pc.EpsilonGreedy)
+pc.Policy(explore=pc.Softmax(0.2, slots=[1]))
+pc.Policy(explore=pc.PlackettLuce(temperature=1))
+pc.Policy(explore=pc.ThompsonSampling(alpha="clicks", beta="skips", prior=(1, 9), draws=64))
+pc.Policy(explore=pc.UCB(mean="ctr", std="ctr_std", c=2.0, weight=0.5, replace=True))
 
 # --- the call --------------------------------------------------------------------------------------
 
@@ -120,6 +127,12 @@ batch: pc.SlateBatch = pc.rank(catalog, {"cf": vectors}, policy, exclude=[[1], [
 assert_type(slate.scores, NDArray[np.float64])
 assert_type(slate.propensities, NDArray[np.float64])
 assert_type(slate.explored, NDArray[np.bool_])
+assert_type(slate.log_propensity, float)
+assert_type(slate.propensity_kind, str)
+assert_type(slate.propensity_errors, NDArray[np.float64])
+assert_type(slate.propensity_draws, NDArray[np.int64])
+assert_type(slate.support, NDArray[np.int64])
+assert_type(slate.support_warning, str | None)
 assert_type(slate.reasons, list[str])
 assert_type(slate.terms, Mapping[str, NDArray[np.float64]])
 assert_type(slate.timings_us, dict[str, float])
@@ -169,6 +182,10 @@ pc.Spread(0.3)  # type: ignore[call-arg]
 pc.DPP(0.3, window="all")  # type: ignore[arg-type]
 pc.Calibrated("genres", 0.5, ["a"])  # type: ignore[arg-type]
 pc.Blend(popularity="high")  # type: ignore[arg-type]
+pc.EpsilonGreedy(0.1, per="request")  # type: ignore[arg-type]
+pc.Softmax(0.1, only={"fresh": 0.5})  # type: ignore[dict-item]
+pc.ThompsonSampling("clicks", "skips")  # type: ignore[call-arg]
+pc.Policy(explore=0.1)  # type: ignore[arg-type]
 pc.Signal(0.1, normalize="max")  # type: ignore[arg-type]
 pc.rank(vectors, user, policy)  # type: ignore[call-overload]
 pc.rank(catalog, user, policy, sede=7)  # type: ignore[call-overload]

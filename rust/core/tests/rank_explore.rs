@@ -12,46 +12,11 @@ use perso_core::ids::Id;
 use perso_core::rank::explore::{EpsilonGreedy, Explore, Greedy, SlotView};
 use perso_core::rank::rng::Draws;
 use perso_core::rank::{rank_many, Candidates, Request};
+use rank_support::chi::*;
 use rank_support::*;
 use serde_json::json;
 
 const DRAWS: usize = 20_000;
-
-fn chi_square(counts: &[usize], probabilities: &[f64]) -> f64 {
-    let total: usize = counts.iter().sum();
-    counts
-        .iter()
-        .zip(probabilities)
-        .map(|(&count, p)| {
-            let expected = total as f64 * p;
-            assert!(
-                expected >= 20.0,
-                "too few draws for a chi-square: {expected}"
-            );
-            (count as f64 - expected).powi(2) / expected
-        })
-        .sum()
-}
-
-/// How often chance alone gives a statistic at least this large: the closed form of the survival
-/// function, a finite sum for a whole number of degrees of freedom.
-fn p_value(statistic: f64, degrees: usize) -> f64 {
-    let x = statistic;
-    let (mut sum, mut term, first) = if degrees % 2 == 1 {
-        let term = (2.0 * x / std::f64::consts::PI).sqrt() * (-x / 2.0).exp();
-        (libm::erfc((x / 2.0).sqrt()), term, 3)
-    } else {
-        (0.0, (-x / 2.0).exp(), 2)
-    };
-    for j in (first..=degrees).step_by(2) {
-        sum += term;
-        term *= x / j as f64;
-    }
-    sum
-}
-
-/// Every test here fails by chance for one seed in a million.
-const FALSE_ALARM: f64 = 1e-6;
 
 #[test]
 fn the_p_value_is_the_tabulated_one() {
@@ -151,9 +116,11 @@ fn epsilon_greedy_is_what_the_formula_says() {
             let view = SlotView {
                 eligible: &eligible[..n],
                 scores: &scores,
+                values: &[],
+                slot: 0,
                 greedy: n / 2,
             };
-            let p = EpsilonGreedy { epsilon }.probabilities(&view);
+            let p = EpsilonGreedy { epsilon }.probabilities(&view).unwrap();
             for (position, &p) in p.iter().enumerate() {
                 let share = epsilon / n as f64;
                 let expected = if position == n / 2 {
@@ -172,11 +139,16 @@ fn epsilon_greedy_is_what_the_formula_says() {
     let view = SlotView {
         eligible: &eligible,
         scores: &scores,
+        values: &[],
+        slot: 0,
         greedy: 3,
     };
-    let draw = Greedy.draw(&view, &mut Draws::new(0, "").slot(0));
+    let draw = Greedy.draw(&view, &Draws::new(0, ""));
     assert_eq!((draw.position, draw.propensity), (3, 1.0));
-    assert_eq!(Greedy.probabilities(&view).iter().sum::<f64>(), 1.0);
+    assert_eq!(
+        Greedy.probabilities(&view).unwrap().iter().sum::<f64>(),
+        1.0
+    );
 }
 
 const ITEMS: usize = 30;

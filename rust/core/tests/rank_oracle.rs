@@ -444,9 +444,11 @@ fn audit(world: &World, slate: &Slate) -> Result<(), String> {
         let view = SlotView {
             eligible: &order,
             scores: &slate.pool.scores,
+            values: &[],
+            slot: t as u64,
             greedy: order.iter().position(|&e| e == slot.greedy).unwrap(),
         };
-        let distribution = EpsilonGreedy { epsilon }.probabilities(&view);
+        let distribution = EpsilonGreedy { epsilon }.probabilities(&view).unwrap();
         check(
             distribution.iter().all(|&p| p >= 0.0),
             format!("slot {t}: a negative probability"),

@@ -34,6 +34,10 @@ impl Slate {
             filter_us,
         }
     }
+
+    fn by_slot<T>(&self, of: impl Fn(&rank::Slot) -> T) -> Vec<T> {
+        self.core.slots.iter().map(of).collect()
+    }
 }
 
 #[pymethods]
@@ -51,6 +55,36 @@ impl Slate {
     #[getter]
     fn propensities<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<f64>> {
         self.core.propensities().into_pyarray(py)
+    }
+
+    #[getter]
+    fn log_propensity(&self) -> f64 {
+        self.core.log_propensity()
+    }
+
+    /// 0 where the propensity is exact.
+    #[getter]
+    fn propensity_errors<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<f64>> {
+        self.by_slot(|slot| slot.estimate.map_or(0.0, |e| e.standard_error))
+            .into_pyarray(py)
+    }
+
+    /// 0 where the propensity is exact.
+    #[getter]
+    fn propensity_draws<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<i64>> {
+        self.by_slot(|slot| slot.estimate.map_or(0, |e| i64::from(e.draws)))
+            .into_pyarray(py)
+    }
+
+    #[getter]
+    fn support<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<i64>> {
+        self.by_slot(|slot| i64::from(slot.support))
+            .into_pyarray(py)
+    }
+
+    #[getter]
+    fn support_warning(&self) -> Option<String> {
+        self.core.support_warning()
     }
 
     #[getter]

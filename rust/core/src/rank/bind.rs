@@ -104,6 +104,32 @@ pub(crate) fn bind<'a>(
     Ok(bound)
 }
 
+/// The numbers that exploration reads, in the order of its posterior's names.
+pub(crate) fn explore_inputs<'a>(
+    source: &'a dyn Source,
+    policy: &'a Policy,
+    signals: &'a Signals,
+) -> Result<Vec<(&'a str, Input<'a>)>> {
+    explore_names(policy)
+        .map(|name| match signals.lookup(name) {
+            Some(values) => {
+                if let Some(len) = values.rows() {
+                    check_rows(name, len, source.ids().rows_len())?;
+                }
+                Ok((name, Input::Signal(values)))
+            }
+            None => Ok((name, Input::Attribute(numeric_column(source, name)?))),
+        })
+        .collect()
+}
+
+fn explore_names(policy: &Policy) -> impl Iterator<Item = &str> {
+    let posterior = policy.spec().explore.as_ref().and_then(|e| e.posterior());
+    posterior
+        .into_iter()
+        .flat_map(|posterior| posterior.names())
+}
+
 fn check_rows(name: &str, len: usize, rows: usize) -> Result<()> {
     if len == rows {
         return Ok(());
@@ -249,12 +275,16 @@ fn refuse_unused(
     signals: &[&str],
     uses_given: bool,
 ) -> Result<()> {
-    if let Some(name) = ask.signals.names().find(|name| !signals.contains(name)) {
+    let explored: Vec<&str> = explore_names(policy).collect();
+    let used = |name: &&str| signals.contains(name) || explored.contains(name);
+    if let Some(name) = ask.signals.names().find(|name| !used(name)) {
         let known: Vec<String> = policy
             .signals()
             .iter()
             .filter(|spec| matches!(spec, SignalSpec::Value { .. }))
-            .map(|spec| format!("{:?}", spec.name()))
+            .map(SignalSpec::name)
+            .chain(explored)
+            .map(|name| format!("{name:?}"))
             .collect();
         let known = if known.is_empty() {
             "none, because the policy's Blend names no signal".to_string()

@@ -78,6 +78,7 @@ pub(crate) fn run<'a>(
     source: &'a dyn Source,
     policy: &'a Arc<Policy>,
     bound: &'a [Bound<'a>],
+    inputs: &'a [(&'a str, Input<'a>)],
     asked: Asked,
     retriever: &'a mut dyn Retriever,
     mut clock: Clock,
@@ -86,7 +87,7 @@ pub(crate) fn run<'a>(
     let want = policy.pool_size(asked.k)?;
     let mut caps = Caps::new(source, &spec.caps)?;
     let mut diversity = diversity::from_spec(source, spec.diversity.as_ref())?;
-    let explore = explore::from_spec(spec.explore.as_ref());
+    let mut explore = explore::from_spec(source, spec.explore.as_ref(), inputs.to_vec())?;
     let draws = Draws::new(asked.seed, &asked.request_id);
 
     let (first, path): (Vec<u32>, Path) = retriever.first(want)?;
@@ -104,7 +105,7 @@ pub(crate) fn run<'a>(
     let deciders = Deciders {
         diversity: &mut *diversity,
         caps: &mut caps,
-        explore: &*explore,
+        explore: &mut *explore,
         draws: &draws,
     };
     let slots = fill(asked.k, &mut pool, deciders, &mut clock)?;
@@ -119,12 +120,21 @@ pub(crate) fn run<'a>(
         let entry = slot.entry as usize;
         terms.extend_from_slice(&table.terms[entry * width..(entry + 1) * width]);
     }
-    let signals = bound
+    let mut signals: Vec<(String, Vec<f64>)> = bound
         .iter()
         .zip(table.values)
         .filter(|(bound, _)| matches!(bound.input, Input::Signal(_)))
         .map(|(bound, values)| (bound.spec.name().to_string(), values))
         .collect();
+    for (name, input) in inputs {
+        match input {
+            Input::Signal(given) if signals.iter().all(|(other, _)| other != name) => {
+                let values = rows.iter().map(|&row| given.value(row)).collect();
+                signals.push((name.to_string(), values));
+            }
+            _ => {}
+        }
+    }
     let ids = source.ids();
     Ok(Slate {
         ids: ids.ids_of(chosen.iter().copied()),

@@ -6,7 +6,7 @@
 //!    input, and nothing is ignored);
 //! 2. `pool` (retrieval through the [`Source`] seam), `blend` (normalised terms that add up exactly);
 //! 3. `slots` (the loop over slots), which asks `caps` (what may still be shown), `diversity` (what is
-//!    best given the slots above) and `explore` with `rng` (what is drawn, and how likely it was);
+//!    best given the slots above) and `explore/` with `rng` (what is drawn, and how likely it was);
 //! 4. `slate` and `reasons` (the result), `record` and `replay` (the same slate again, bit for bit).
 //!
 //! Everything here is a pure function of the source's content, the policy and the request. Ties are
@@ -65,6 +65,7 @@ pub fn rank(source: &dyn Source, policy: &Arc<Policy>, request: &Request) -> Res
         at: request.at,
     };
     let bound = bind::bind(source, policy, &ask)?;
+    let inputs = bind::explore_inputs(source, policy, &request.signals)?;
     let mut live = pool::Live::new(source, &bound, &request.eligible.rows);
     let asked = Asked {
         user: request.user.clone(),
@@ -74,7 +75,7 @@ pub fn rank(source: &dyn Source, policy: &Arc<Policy>, request: &Request) -> Res
         request_id: request.request_id.clone(),
         counts: request.eligible.counts,
     };
-    engine::run(source, policy, &bound, asked, &mut live, clock)
+    engine::run(source, policy, &bound, &inputs, asked, &mut live, clock)
 }
 
 /// Ranks many requests on up to `threads` threads. The slates are those of [`rank`], in order; when

@@ -12,6 +12,8 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
 
+pub use super::explore::ExploreSpec;
+
 /// The document's schema name.
 pub const SCHEMA: &str = "perso_core.policy/1";
 
@@ -273,17 +275,6 @@ pub enum DiversitySpec {
     },
 }
 
-/// How the unknown is tried.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
-pub enum ExploreSpec {
-    /// Any eligible item with probability `epsilon`, else the best.
-    EpsilonGreedy {
-        /// In [0, 1].
-        epsilon: f64,
-    },
-}
-
 impl Policy {
     /// Reads and validates a policy document.
     pub fn parse(json: &str) -> Result<Self> {
@@ -375,7 +366,7 @@ fn validate(spec: &PolicySpec) -> Result<()> {
         }
     }
     match &spec.explore {
-        Some(ExploreSpec::EpsilonGreedy { epsilon }) => unit_interval("epsilon", *epsilon),
+        Some(explore) => explore.validate(spec.diversity.is_some()),
         None => Ok(()),
     }
 }

@@ -4,6 +4,7 @@ use super::caps::Caps;
 use super::policy::SignalSpec;
 use super::request::Counts;
 use super::slate::Slate;
+use super::slots::Slot;
 
 /// Terms that a reason names.
 const TERMS: usize = 3;
@@ -21,7 +22,12 @@ fn reason(slate: &Slate, at: usize, impersonal: Option<&str>) -> String {
     let mut parts = vec![leading_terms(&slate.term_names, slate.terms_of(at))];
     if slot.explored {
         parts.push(format!(
-            "explored with probability {} instead of {}",
+            "explored with probability {}{} instead of {}",
+            if slot.estimate.is_some() {
+                "about "
+            } else {
+                ""
+            },
             probability(slot.propensity),
             slate.greedy_id(at)
         ));
@@ -69,6 +75,18 @@ fn impersonal(slate: &Slate) -> Option<&'static str> {
     }
     let used = similarities.any(|spec| slate.term_names.iter().any(|name| name == spec.name()));
     (!used).then_some("not personalised: no user vector was given")
+}
+
+/// What is left without support.
+pub(crate) fn support(slots: &[Slot]) -> Option<String> {
+    let without = slots.iter().filter(|slot| slot.support < slot.eligible);
+    match (without.count(), slots.len()) {
+        (0, _) => None,
+        (some, all) => Some(format!(
+            "in {some} of {all} slots some eligible candidates have probability 0: the log of such slates \
+             tells nothing of policies that would show them there"
+        )),
+    }
 }
 
 /// Why a slate has fewer items than asked for.

@@ -22,6 +22,9 @@ use super::source::Source;
 /// The document's schema name.
 pub const SCHEMA: &str = "perso_core.record/1";
 
+/// The `propensity_kind` of an estimate.
+pub(crate) const MONTE_CARLO: &str = "monte_carlo";
+
 /// What a record keeps of the user's vectors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UserVectors {
@@ -115,6 +118,17 @@ pub(crate) struct Choice {
     pub(crate) explored: bool,
     pub(crate) greedy: RecordId,
     pub(crate) eligible: u64,
+    /// How many eligible entries had a probability that is not 0; absent in earlier records.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) support: Option<u64>,
+    /// `monte_carlo` where the propensity is an estimate; absent where it is exact, and so are the
+    /// number of points it was drawn from and its standard error.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) propensity_kind: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) draws: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) standard_error: Option<f64>,
 }
 
 /// The record of a slate. The source must still be what the slate was made from.
@@ -211,6 +225,10 @@ pub(crate) fn document(slate: &Slate, content_hash: String) -> Document {
                 explored: slate.slots[i].explored,
                 greedy: slate.greedy_id(i).into(),
                 eligible: u64::from(slate.slots[i].eligible),
+                support: Some(u64::from(slate.slots[i].support)),
+                propensity_kind: slate.slots[i].estimate.map(|_| MONTE_CARLO.into()),
+                draws: slate.slots[i].estimate.map(|e| u64::from(e.draws)),
+                standard_error: slate.slots[i].estimate.map(|e| e.standard_error),
             })
             .collect(),
         short_reason: slate.short_reason.clone(),

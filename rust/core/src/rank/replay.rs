@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::error::{Error, Result};
 use crate::ids::Id;
 
-use super::bind::{bind, Ask};
+use super::bind::{bind, explore_inputs, Ask};
 use super::engine;
 use super::policy::Policy;
 use super::pool::Retriever;
@@ -83,6 +83,7 @@ fn try_replay(json: &str, source: &dyn Source, user: Option<User>) -> Result<Sla
         at: recorded.at,
     };
     let bound = bind(source, &policy, &ask)?;
+    let inputs = explore_inputs(source, &policy, &signals)?;
     let count = |name: &str, n: u64| {
         usize::try_from(n).map_err(|_| Error::Replay(format!("it has an impossible {name}: {n}")))
     };
@@ -103,13 +104,27 @@ fn try_replay(json: &str, source: &dyn Source, user: Option<User>) -> Result<Sla
         steps: steps.into_iter(),
         path,
     };
-    let slate = engine::run(source, &policy, &bound, asked, &mut recorded_pool, clock)?;
+    let slate = engine::run(
+        source,
+        &policy,
+        &bound,
+        &inputs,
+        asked,
+        &mut recorded_pool,
+        clock,
+    )?;
 
     let mut again = document(&slate, content_hash);
     again.library = recorded.library.clone();
     again.generation = recorded.generation;
     if recorded.user.is_none() {
         again.user = None;
+    }
+    // Records written before support was noted say nothing of it, which is no contradiction.
+    for (again, recorded) in again.choices.iter_mut().zip(&recorded.choices) {
+        if recorded.support.is_none() {
+            again.support = None;
+        }
     }
     let mut again = to_value(&again)?;
     digest(&mut again)?;

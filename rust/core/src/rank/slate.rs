@@ -106,6 +106,17 @@ impl Slate {
         self.slots.iter().map(|slot| slot.propensity).collect()
     }
 
+    /// The logarithm of the slate's probability, which is the product of its propensities.
+    pub fn log_propensity(&self) -> f64 {
+        let logs = self.slots.iter().map(|slot| libm::log(slot.propensity));
+        logs.fold(0.0, |sum, log| sum + log)
+    }
+
+    /// What the slate's log cannot tell, because some eligible items had no chance; `None` where all had.
+    pub fn support_warning(&self) -> Option<String> {
+        reasons::support(&self.slots)
+    }
+
     /// Which items exploration put in place of the greedy choice.
     pub fn explored(&self) -> Vec<bool> {
         self.slots.iter().map(|slot| slot.explored).collect()

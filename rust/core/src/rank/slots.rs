@@ -17,7 +17,7 @@ use crate::error::Result;
 
 use super::caps::Caps;
 use super::diversity::Diversity;
-use super::explore::{Explore, SlotView};
+use super::explore::{Estimate, Explore, SlotView};
 use super::rng::Draws;
 use super::timing::{Clock, Stage};
 
@@ -51,6 +51,10 @@ pub struct Slot {
     pub greedy: u32,
     /// Diversity made the greedy choice another one than the best score.
     pub varied: bool,
+    /// How many members of the eligible set could have been chosen: their probability is not 0.
+    pub support: u32,
+    /// How the propensity was estimated; `None` where it is exact.
+    pub estimate: Option<Estimate>,
 }
 
 /// The parts that decide.
@@ -60,7 +64,7 @@ pub struct Deciders<'a, 'c> {
     /// Masks entries given the slots above.
     pub caps: &'a mut Caps<'c>,
     /// Draws one of the eligible entries.
-    pub explore: &'a dyn Explore,
+    pub explore: &'a mut dyn Explore,
     /// The request's random numbers.
     pub draws: &'a Draws,
 }
@@ -81,7 +85,9 @@ pub fn fill(
     let mut slots: Vec<Slot> = Vec::new();
     // The eligible set, by (score descending, id).
     let mut open: Vec<u32> = Vec::new();
+    let mut values: Vec<f64> = Vec::new();
     take_in(pool, 0, &mut open, diversity, caps);
+    explore.extend(pool.rows())?;
     clock.lap(Stage::Diversify);
 
     while slots.len() < k {
@@ -91,18 +97,27 @@ pub fn fill(
             let blocked = &*caps;
             pool.deepen(&mut |row| blocked.admits_row(row, &mut scratch), clock)?;
             take_in(pool, before, &mut open, diversity, caps);
+            explore.extend(&pool.rows()[before..])?;
             if open.is_empty() {
                 break;
             }
         }
         let greedy = diversity.best(&open);
+        let slot = slots.len() as u64;
+        values.clear();
+        if explore.reads_values(slot) {
+            diversity.values(&open, &mut values);
+        }
         clock.lap(Stage::Diversify);
         let view = SlotView {
+            slot,
             eligible: &open,
             scores: pool.scores(),
+            values: &values,
             greedy,
         };
-        let drawn = explore.draw(&view, &mut draws.slot(slots.len() as u64));
+        let drawn = explore.draw(&view, draws);
+        explore.took(&view, drawn.position);
         let entry = open[drawn.position];
         slots.push(Slot {
             entry,
@@ -111,6 +126,8 @@ pub fn fill(
             eligible: open.len() as u32,
             greedy: open[greedy],
             varied: greedy != 0,
+            support: drawn.support,
+            estimate: drawn.estimate,
         });
         clock.lap(Stage::Explore);
         open.remove(drawn.position);

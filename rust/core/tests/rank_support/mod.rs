@@ -1,6 +1,9 @@
 //! Small builders that the ranking tests share.
 #![allow(dead_code)] // each test file uses its own selection
 
+pub mod chi;
+pub mod shop;
+
 use std::sync::Arc;
 
 use perso_core::column::{Column, ColumnType, Value};
