@@ -458,15 +458,32 @@ impl VectorStore {
     /// Coarse scores of rows under a metric, which during graph building may be another one than the
     /// store's own.
     pub fn coarse(&self, metric: Metric, query: &Query, rows: Rows<'_>, out: &mut [f32]) {
+        if matches!(self.data, Data::I8 { .. }) {
+            let (codes, scale) = (&query.codes[..], query.scale);
+            self.coarse_i8(metric, codes, scale, query.coarse_norm, rows, out);
+        } else {
+            self.fine_as(metric, query, rows, out);
+        }
+    }
+
+    /// The same for codes of an i8 store.
+    fn coarse_i8(
+        &self,
+        metric: Metric,
+        query: &[i8],
+        query_scale: f32,
+        norm: f32,
+        rows: Rows<'_>,
+        out: &mut [f32],
+    ) {
         let Data::I8 { codes, scales } = &self.data else {
-            return self.fine_as(metric, query, rows, out);
+            unreachable!("codes of a store that has none")
         };
         let dots: &mut [i32] = bytemuck::cast_slice_mut(&mut *out);
         let matrix = Matrix::new(codes, self.dim, self.dim);
-        self.kernels.dot_i8_rows(&query.codes, matrix, rows, dots);
-        let norm = query.coarse_norm;
+        self.kernels.dot_i8_rows(query, matrix, rows, dots);
         let settle = |slot: &mut f32, scale: f32, x_norm: f32| {
-            let dot = slot.to_bits() as i32 as f32 * (query.scale * scale);
+            let dot = slot.to_bits() as i32 as f32 * (query_scale * scale);
             *slot = from_dot(metric, dot, norm, x_norm);
         };
         match rows {
@@ -489,8 +506,29 @@ impl VectorStore {
 
     /// Item-to-item cosine of one stored row with others, from the stored vectors.
     pub fn cosine_to(&self, row: u32, rows: &[u32], scratch: &mut Query, out: &mut [f32]) {
-        self.row_query(row, scratch);
-        self.coarse(Metric::Cosine, scratch, Rows::Ids(rows), out);
+        let (at, dim) = (row as usize, self.dim);
+        let rows_of = Rows::Ids(rows);
+        match &self.data {
+            // The row is its own query: a copy would cost as much as a comparison.
+            Data::F32(x) => {
+                let query = &x[at * dim..(at + 1) * dim];
+                self.kernels
+                    .dot_f32_rows(query, Matrix::new(x, dim, dim), rows_of, out);
+                let norm = self.norms[at];
+                for (slot, &row) in out.iter_mut().zip(rows) {
+                    *slot = from_dot(Metric::Cosine, *slot, norm, self.norms[row as usize]);
+                }
+            }
+            Data::I8 { codes, scales } => {
+                let query = &codes[at * dim..(at + 1) * dim];
+                let (scale, norm) = (scales[at], self.norms[at]);
+                self.coarse_i8(Metric::Cosine, query, scale, norm, rows_of, out);
+            }
+            Data::F16(_) => {
+                self.row_query(row, scratch);
+                self.coarse(Metric::Cosine, scratch, rows_of, out);
+            }
+        }
     }
 
     fn fine_as(&self, metric: Metric, query: &Query, rows: Rows<'_>, out: &mut [f32]) {

@@ -15,18 +15,11 @@
 use crate::rank::source::Source;
 
 use super::dpp::gain;
-use super::lazy::{self, Lazy};
+use super::lazy::{self, Lazy, STEP};
 use super::residual::{similarity, FLOOR};
 use super::ring::Ring;
 use super::scale::Scale;
 use super::Diversity;
-
-/// The item of a slot, with its similarities to those of the slots before it, oldest first, that were in
-/// the window.
-struct Shown {
-    row: u32,
-    similarities: Vec<f64>,
-}
 
 /// The running state.
 pub struct WindowedDpp<'a> {
@@ -41,10 +34,15 @@ pub struct WindowedDpp<'a> {
     seen: Vec<usize>,
     /// Values, where an entry has seen all slots; else an upper bound.
     values: Vec<f64>,
-    shown: Vec<Shown>,
+    shown_rows: Vec<u32>,
+    /// By slot: the item's similarities to those of the slots before it, oldest first, that were in the
+    /// window.
+    shown: Vec<Vec<f64>>,
     /// The Cholesky factor of the window, oldest item first: a row holds what lies left of the diagonal,
     /// then the diagonal, which is 0 where the item adds nothing to the ones before it.
     factor: Vec<Vec<f64>>,
+    /// Kept for its memory.
+    row: Vec<f64>,
 }
 
 impl<'a> WindowedDpp<'a> {
@@ -61,8 +59,10 @@ impl<'a> WindowedDpp<'a> {
             similarities: Ring::new(Some(window)),
             seen: Vec::new(),
             values: Vec::new(),
+            shown_rows: Vec::new(),
             shown: Vec::new(),
             factor: Vec::new(),
+            row: Vec::new(),
         }
     }
 
@@ -74,22 +74,26 @@ impl<'a> WindowedDpp<'a> {
     /// Works out the similarities of an entry to the items in the window.
     fn see(&mut self, entry: u32) {
         let at = entry as usize;
-        let first = self.oldest().max(self.seen[at]);
-        let shown: Vec<u32> = self.shown[first..].iter().map(|shown| shown.row).collect();
-        let mut cosines = vec![0.0; shown.len()];
-        self.source
-            .cosine(self.space, self.rows[at], &shown, &mut cosines);
-        for (t, cosine) in (first..).zip(cosines) {
-            self.similarities.set(entry, t, similarity(cosine));
+        let mut first = self.oldest().max(self.seen[at]);
+        while first < self.shown.len() {
+            let shown = &self.shown_rows[first..];
+            let shown = &shown[..shown.len().min(STEP)];
+            let mut cosines = [0.0; STEP];
+            let cosines = &mut cosines[..shown.len()];
+            self.source
+                .cosine(self.space, self.rows[at], shown, cosines);
+            for (t, &cosine) in (first..).zip(cosines.iter()) {
+                self.similarities.set(entry, t, similarity(cosine));
+            }
+            first += shown.len();
         }
         self.seen[at] = self.shown.len();
     }
 
-    /// The similarities of an entry to the items in the window, oldest first.
-    fn to_window(&self, entry: u32) -> Vec<f64> {
-        (self.oldest()..self.shown.len())
-            .map(|t| self.similarities.get(entry, t))
-            .collect()
+    /// Appends the similarities of an entry to the items in the window, oldest first.
+    fn to_window(&self, entry: u32, out: &mut Vec<f64>) {
+        let window = self.oldest()..self.shown.len();
+        out.extend(window.map(|t| self.similarities.get(entry, t)));
     }
 }
 
@@ -130,7 +134,11 @@ impl Lazy for WindowedDpp<'_> {
 
     fn advance(&mut self, entry: u32) {
         self.see(entry);
-        let squared = solve(&self.factor, &mut self.to_window(entry));
+        let mut row = std::mem::take(&mut self.row);
+        row.clear();
+        self.to_window(entry, &mut row);
+        let squared = solve(&self.factor, &mut row);
+        self.row = row;
         self.values[entry as usize] = gain(self.diversity, self.relevance.of(entry), squared);
     }
 }
@@ -154,20 +162,18 @@ impl Diversity for WindowedDpp<'_> {
 
     fn chosen(&mut self, entry: u32) {
         self.see(entry);
-        let similarities = self.to_window(entry);
+        let mut similarities = Vec::new();
+        self.to_window(entry, &mut similarities);
         let t = self.shown.len();
-        self.shown.push(Shown {
-            row: self.rows[entry as usize],
-            similarities: similarities.clone(),
-        });
+        self.shown_rows.push(self.rows[entry as usize]);
+        self.shown.push(similarities.clone());
         self.similarities.open(t);
         let oldest = self.oldest();
         if oldest == 0 {
             append(&mut self.factor, similarities);
         } else {
             self.factor.clear();
-            for (a, shown) in self.shown[oldest..].iter().enumerate() {
-                let own = &shown.similarities;
+            for (a, own) in self.shown[oldest..].iter().enumerate() {
                 append(&mut self.factor, own[own.len() - a..].to_vec());
             }
         }
