@@ -18,7 +18,9 @@ DIM = 96
 
 @pytest.fixture(scope="module")
 def x():
-    return np.random.default_rng(7).standard_normal((60_000, DIM)).astype(np.float32)
+    # On a plane of few dimensions: among vectors without structure a walk would have to see most of them.
+    rng = np.random.default_rng(7)
+    return (rng.standard_normal((60_000, 10)) @ rng.standard_normal((10, DIM))).astype(np.float32)
 
 
 @pytest.fixture(scope="module")

@@ -272,7 +272,11 @@ impl Vectors {
     fn walks(&self, eligible: usize, ef: Option<usize>, k: usize) -> bool {
         let named = self.spec.layout != Layout::Auto && 2 * eligible >= self.len();
         let scan = eligible * self.store.row_bytes();
-        let broad = self.breadth(ef, k, eligible).saturating_mul(self.spec.m);
+        // A walk that is broader because its caller wants it so is still a walk.
+        let breadth = self
+            .breadth(ef, k, eligible)
+            .min(self.breadth(None, k, eligible));
+        let broad = breadth.saturating_mul(self.spec.m);
         (named || scan > SCAN_BYTES) && broad < eligible
     }
 
