@@ -105,11 +105,6 @@ impl Diversity for Mmr<'_> {
         self.bound(entry)
     }
 
-    fn values(&mut self, open: &[u32], out: &mut Vec<f64>) {
-        self.catch_up(open);
-        out.extend(open.iter().map(|&entry| self.bound(entry)));
-    }
-
     fn chosen(&mut self, entry: u32) {
         self.chosen.push(self.rows[entry as usize]);
         // In the first slot nothing is alike; from the second on, everything might be unlike.
