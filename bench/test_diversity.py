@@ -2,7 +2,7 @@
 
 One request: the items nearest to a query of generated sentence-like embeddings, with their cosines as scores, and a
 slate of 50. Nothing is retrieved, nothing else is ranked. Every slate is followed slot by slot in NumPy and
-float64 first. pyversity (NumPy; https://pypi.org/project/pyversity) gets the same vectors and its own parameters set
+float64 first. pyversity (NumPy) gets the same vectors and its own parameters set
 so that it maximises the same thing, which the share of equal slots shows; its arrays are contiguous and of the type
 it works in. Both sides are timed as they are called: ours with all that `rank` does besides.
 """
