@@ -44,6 +44,7 @@ pub struct Kernels {
     pub(crate) form: panel::Form,
     pub(crate) pack: panel::Pack,
     pub(crate) reach: panel::Reach,
+    pub(crate) dots: panel::Dots,
     pub(crate) quantise: panel::Quantise,
 }
 

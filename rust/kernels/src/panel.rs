@@ -3,7 +3,8 @@
 //! A kernel on one query and one row ends in a reduction across a register, which at 128 codes costs
 //! more than the products. In a panel each lane of a register belongs to one row, so there is nothing
 //! to reduce, and a register of the panel is loaded once for several queries. What comes out is not a
-//! score but a bit per row: whether the row's *upper bound* reaches the query's threshold. The caller
+//! score but a bit per row: whether the row's *upper bound* reaches the query's threshold (or the sums
+//! themselves, from `dots`). The caller
 //! scores the few rows that do in the canonical order, so no result depends on a panel.
 //!
 //! The bound is `((dot * factor) * scale) + (a + norm * (b + norm * c)) + d * residual`: `factor`,
@@ -99,6 +100,7 @@ impl Form {
 
 pub(crate) type Pack = unsafe fn(codes: &[i8], dim: usize, lines: &mut [Line]);
 pub(crate) type Reach = unsafe fn(&Panel, &PanelQueries, &[Limit], &mut [u64]);
+pub(crate) type Dots = unsafe fn(&Panel, &PanelQueries, usize, &mut [[i32; PANEL_ROWS]]);
 pub(crate) type Quantise = unsafe fn(&[f32], &mut [i8]) -> Coded;
 
 /// What became of a vector.
@@ -143,24 +145,39 @@ impl PanelQueries {
             codes.len()
         );
         let form = kernels.form;
-        let mut words = Vec::with_capacity(codes.len() / dim * form.steps(dim));
-        for q in codes.chunks_exact(dim) {
-            words.extend(q.chunks(form.codes()).map(|codes| match form {
+        let mut queries = PanelQueries {
+            dim,
+            form,
+            count: 0,
+            words: Vec::with_capacity(codes.len() / dim * form.steps(dim)),
+            start: Vec::with_capacity(codes.len() / dim),
+        };
+        codes.chunks_exact(dim).for_each(|q| queries.push(q));
+        queries
+    }
+
+    /// Takes one more.
+    ///
+    /// # Panics
+    /// If it has other dimensions.
+    pub fn push(&mut self, codes: &[i8]) {
+        assert!(
+            codes.len() == self.dim,
+            "PanelQueries: a query must have {} dimensions; got {}",
+            self.dim,
+            codes.len()
+        );
+        let form = self.form;
+        self.words
+            .extend(codes.chunks(form.codes()).map(|codes| match form {
                 Form::Bytes => bytes_word(codes, 0),
                 Form::Halves => halves_word(codes),
             }));
-        }
-        let start = |q: &[i8]| match form {
-            Form::Bytes => -128 * q.iter().map(|&code| i32::from(code)).sum::<i32>(),
+        self.start.push(match form {
+            Form::Bytes => -128 * codes.iter().map(|&code| i32::from(code)).sum::<i32>(),
             Form::Halves => 0,
-        };
-        PanelQueries {
-            dim,
-            form,
-            count: codes.len() / dim,
-            words,
-            start: codes.chunks_exact(dim).map(start).collect(),
-        }
+        });
+        self.count += 1;
     }
 
     /// How many.
@@ -232,6 +249,34 @@ impl Kernels {
         );
         // SAFETY: the CPU has the features of this row, or it would not have been handed out.
         unsafe { (self.reach)(panel, queries, limits, masks) }
+    }
+
+    /// The integer dot products of the panel's rows with the queries from `first` on, one for each of `out`.
+    ///
+    /// # Panics
+    /// If there are fewer queries, or panel and queries differ in dimensions or were made for another row
+    /// of the dispatch table.
+    pub fn dots(
+        &self,
+        panel: &Panel,
+        queries: &PanelQueries,
+        first: usize,
+        out: &mut [[i32; PANEL_ROWS]],
+    ) {
+        assert!(
+            first <= queries.count && out.len() <= queries.count - first,
+            "dots: there are {} queries; got {} from {first} on",
+            queries.count,
+            out.len()
+        );
+        assert!(
+            panel.dim == queries.dim && panel.form == self.form && queries.form == self.form,
+            "dots: panel and queries must have one dim and one form; got dims {} and {}",
+            panel.dim,
+            queries.dim
+        );
+        // SAFETY: the CPU has the features of this row, or it would not have been handed out.
+        unsafe { (self.dots)(panel, queries, first, out) }
     }
 
     /// Rounds a vector to int8 codes in `[-127, 127]`, to nearest.
@@ -335,27 +380,35 @@ pub(crate) mod portable {
         limits: &[Limit],
         masks: &mut [u64],
     ) {
-        let steps = panel.steps();
-        for ((words, limit), mask) in queries
-            .words
-            .chunks_exact(steps)
-            .zip(limits)
-            .zip(masks.iter_mut())
-        {
+        let mut dots = [[0i32; PANEL_ROWS]; 1];
+        for (q, (limit, mask)) in limits.iter().zip(masks.iter_mut()).enumerate() {
+            self::dots(panel, queries, q, &mut dots);
             *mask = 0;
-            for (sub, lines) in panel.lines.chunks_exact(steps).enumerate() {
-                let mut dots = [0i32; 16];
+            for (r, &dot) in dots[0].iter().enumerate() {
+                let (factor, n, p) = (panel.factor[r], panel.norm[r], panel.residual[r]);
+                let error = limit.a + n * (limit.b + n * limit.c);
+                let upper = (dot as f32 * factor) * limit.scale + error + limit.d * p;
+                *mask |= u64::from(upper >= limit.threshold || upper.is_nan()) << r;
+            }
+        }
+    }
+
+    pub(crate) fn dots(
+        panel: &Panel,
+        queries: &PanelQueries,
+        first: usize,
+        out: &mut [[i32; PANEL_ROWS]],
+    ) {
+        let steps = panel.steps();
+        let queries = queries.words.chunks_exact(steps).skip(first);
+        for (words, out) in queries.zip(out) {
+            let rows = out.as_chunks_mut::<16>().0;
+            for (lines, dots) in panel.lines.chunks_exact(steps).zip(rows) {
+                *dots = [0; 16];
                 for (line, &q) in lines.iter().zip(words) {
                     for (dot, &x) in dots.iter_mut().zip(&line.0) {
                         *dot += (q as i16 as i32) * (x as i16 as i32) + (q >> 16) * (x >> 16);
                     }
-                }
-                for (lane, dot) in dots.into_iter().enumerate() {
-                    let r = sub * 16 + lane;
-                    let (factor, n, p) = (panel.factor[r], panel.norm[r], panel.residual[r]);
-                    let error = limit.a + n * (limit.b + n * limit.c);
-                    let upper = (dot as f32 * factor) * limit.scale + error + limit.d * p;
-                    *mask |= u64::from(upper >= limit.threshold || upper.is_nan()) << r;
                 }
             }
         }

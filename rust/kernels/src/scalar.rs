@@ -6,7 +6,7 @@
 //! is cut to the shorter one.
 
 use crate::isa::Isa;
-use crate::panel::portable::{pack, quantise, reach, FORM};
+use crate::panel::portable::{dots, pack, quantise, reach, FORM};
 
 /// Lanes of the canonical order.
 const LANES: usize = 32;

@@ -66,8 +66,20 @@ fn agrees(k: &Kernels, dim: usize, queries: usize, extreme: bool, seed: u64) -> 
             expected[i] |= u64::from(upper.is_nan() || *upper >= limit.threshold) << r;
         }
     }
+    let all = PanelQueries::new(k, &q, dim);
+    for first in 0..=queries {
+        let mut dots = vec![[i32::MAX; PANEL_ROWS]; queries - first];
+        k.dots(&panel, &all, first, &mut dots);
+        for (i, dots) in (first..).zip(&dots) {
+            for (r, &dot) in dots.iter().enumerate() {
+                let pairs = q[i * dim..][..dim].iter().zip(&rows[r * dim..][..dim]);
+                let exact: i64 = pairs.map(|(&a, &b)| i64::from(a) * i64::from(b)).sum();
+                assert_eq!(dot, exact as i32, "{}: query {i}, row {r}", k.isa());
+            }
+        }
+    }
     let mut masks = vec![u64::MAX; queries];
-    k.reach(&panel, &PanelQueries::new(k, &q, dim), &limits, &mut masks);
+    k.reach(&panel, &all, &limits, &mut masks);
     assert_eq!(masks, expected, "{}: dim {dim}, {queries} queries", k.isa());
     masks.iter().map(|mask| mask.count_ones()).sum()
 }

@@ -6,7 +6,7 @@ use crate::eligible::RowSet;
 use crate::error::Result;
 use crate::ids::IdMap;
 use crate::rank::{Path, Retrieved, Source, SpaceInfo};
-use crate::store::Query;
+use crate::store::{Query, Rounded};
 use crate::vectors::{Ask, Found};
 
 impl Source for Catalog {
@@ -48,6 +48,18 @@ impl Source for Catalog {
     fn cosine(&self, space: usize, row: u32, rows: &[u32], out: &mut [f32]) {
         let store = self.spaces[space].store();
         store.cosine_to(row, rows, &mut Query::default(), out);
+    }
+
+    fn round(&self, space: usize, row: u32, codes: &mut [i8]) -> Option<Rounded> {
+        self.spaces[space].store().round(row, codes)
+    }
+
+    fn prefetch(&self, space: usize, row: u32) {
+        self.spaces[space].store().prefetch(row);
+    }
+
+    fn unit(&self, space: usize, row: u32, out: &mut [f32]) {
+        self.spaces[space].store().unit(row, out);
     }
 
     fn column(&self, name: &str) -> Option<&Column> {

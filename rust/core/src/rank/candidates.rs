@@ -12,7 +12,7 @@ use crate::exact;
 use crate::ids::{IdMap, Ids};
 use crate::metric::{Dtype, Metric};
 use crate::scored::{Scored, TieBreak};
-use crate::store::VectorStore;
+use crate::store::{Rounded, VectorStore};
 
 use super::policy::hex;
 use super::source::{Path, Retrieved, Source, SpaceInfo};
@@ -169,6 +169,18 @@ impl Source for Candidates {
 
     fn cosine(&self, space: usize, row: u32, rows: &[u32], out: &mut [f32]) {
         self.stores[space].cosine_to(row, rows, &mut Default::default(), out);
+    }
+
+    fn round(&self, space: usize, row: u32, codes: &mut [i8]) -> Option<Rounded> {
+        self.stores[space].round(row, codes)
+    }
+
+    fn prefetch(&self, space: usize, row: u32) {
+        self.stores[space].prefetch(row);
+    }
+
+    fn unit(&self, space: usize, row: u32, out: &mut [f32]) {
+        self.stores[space].unit(row, out);
     }
 
     fn column(&self, name: &str) -> Option<&Column> {

@@ -132,7 +132,13 @@ pub fn fill(
         clock.lap(Stage::Explore);
         open.remove(drawn.position);
         if caps.take(entry) {
-            open.retain(|&entry| caps.admits(entry));
+            open.retain(|&entry| {
+                let admitted = caps.admits(entry);
+                if !admitted {
+                    diversity.closed(entry);
+                }
+                admitted
+            });
         }
         diversity.chosen(entry);
         clock.lap(Stage::Diversify);

@@ -7,6 +7,7 @@ use crate::error::Result;
 use crate::ids::IdMap;
 use crate::metric::Metric;
 use crate::scored::Scored;
+use crate::store::Rounded;
 
 /// A space, as ranking sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,6 +87,15 @@ pub trait Source: Sync {
 
     /// The cosine of a stored row with each of `rows`, whatever the space's metric.
     fn cosine(&self, space: usize, row: u32, rows: &[u32], out: &mut [f32]);
+
+    /// Rounds a stored row's unit vector to int8 codes in [-127, 127]; `None` where no scale fits. A zero vector has zeros.
+    fn round(&self, space: usize, row: u32, codes: &mut [i8]) -> Option<Rounded>;
+
+    /// Says that a row's vector is asked for soon.
+    fn prefetch(&self, _space: usize, _row: u32) {}
+
+    /// A stored row's unit vector; zeros for a zero vector.
+    fn unit(&self, space: usize, row: u32, out: &mut [f32]);
 
     /// An attribute column.
     fn column(&self, name: &str) -> Option<&Column>;

@@ -11,10 +11,12 @@
 mod buf;
 mod huge;
 mod quantise;
+mod rounded;
 
 pub use buf::Buf;
 pub use huge::Huge;
 pub use quantise::quantise;
+pub use rounded::Rounded;
 
 use perso_kernels::{prefetch, Coarse, Kernels, Matrix, Rows, Scaled, Sieve};
 

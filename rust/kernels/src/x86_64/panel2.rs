@@ -97,19 +97,27 @@ fn mask(dots: [__m256i; 2], sub: usize, panel: &Panel, limit: &Limit) -> u64 {
     mask
 }
 
+/// Sums of `count` queries from `first` on over sixteen rows at a time, each handed to `take` with the place of
+/// the sixteen and that of the query in its run.
+#[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(super) fn reach(panel: &Panel, queries: &PanelQueries, limits: &[Limit], masks: &mut [u64]) {
+fn sums(
+    panel: &Panel,
+    queries: &PanelQueries,
+    first: usize,
+    count: usize,
+    mut take: impl FnMut(usize, usize, [__m256i; 2]),
+) {
     let steps = panel.steps();
-    masks.fill(0);
     for (sub, lines) in panel.lines.chunks_exact(steps).enumerate() {
         let mut q = 0;
-        while q < masks.len() {
+        while q < count {
             // Sums as variables of their own: see `panel512.rs`.
             macro_rules! pass {
                 ($n:literal, $($i:literal $acc:ident $word:ident),+) => {{
                     $(
                         let mut $acc = [_mm256_setzero_si256(), _mm256_setzero_si256()];
-                        let $word = queries.words[(q + $i) * steps..][..lines.len()].as_ptr();
+                        let $word = queries.words[(first + q + $i) * steps..][..lines.len()].as_ptr();
                     )+
                     for (s, line) in lines.iter().enumerate() {
                         // SAFETY: a line has the 64 bytes the two loads read, aligned.
@@ -124,11 +132,11 @@ pub(super) fn reach(panel: &Panel, queries: &PanelQueries, limits: &[Limit], mas
                             $acc[1] = _mm256_add_epi32($acc[1], _mm256_madd_epi16(x[1], word));
                         )+
                     }
-                    $(masks[q + $i] |= mask($acc, sub, panel, &limits[q + $i]);)+
+                    $(take(sub, q + $i, $acc);)+
                     q += $n;
                 }};
             }
-            match masks.len() - q {
+            match count - q {
                 PASS.. => pass!(6, 0 a0 w0, 1 a1 w1, 2 a2 w2, 3 a3 w3, 4 a4 w4, 5 a5 w5),
                 3..PASS => pass!(3, 0 a0 w0, 1 a1 w1, 2 a2 w2),
                 2 => pass!(2, 0 a0 w0, 1 a1 w1),
@@ -136,6 +144,30 @@ pub(super) fn reach(panel: &Panel, queries: &PanelQueries, limits: &[Limit], mas
             }
         }
     }
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) fn reach(panel: &Panel, queries: &PanelQueries, limits: &[Limit], masks: &mut [u64]) {
+    masks.fill(0);
+    sums(panel, queries, 0, limits.len(), |sub, q, dots| {
+        masks[q] |= mask(dots, sub, panel, &limits[q]);
+    });
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) fn dots(
+    panel: &Panel,
+    queries: &PanelQueries,
+    first: usize,
+    out: &mut [[i32; PANEL_ROWS]],
+) {
+    sums(panel, queries, first, out.len(), |sub, q, dots| {
+        let eights = out[q].as_chunks_mut::<8>().0;
+        for (to, dots) in eights[2 * sub..].iter_mut().zip(dots) {
+            // SAFETY: the chunk has the 32 bytes the store writes.
+            unsafe { _mm256_storeu_si256(to.as_mut_ptr().cast(), dots) };
+        }
+    });
 }
 
 /// Eight f32; those the slice does not have are zero.

@@ -19,33 +19,73 @@
 //! `13.8 d` less than something all new, and when nothing new is left the order is that of the scores. So
 //! `d` towards 0 leads to the order of the scores too, and no value is infinite.
 //!
-//! `d_i^2` only falls with each further item (the objective is submodular), so the choice is lazy (see
-//! `lazy`). Cost: O(k pool dim + k^2 pool) at worst, usually a fraction; k pool doubles.
+//! `d_i^2` only falls with each further item (the objective is submodular), so an old or a rough one gives an
+//! upper bound, and the choice is lazy: by rounded vectors and directions for panels of 64 (see `lanes` and
+//! `basis`), by the recurrence for the few entries that reach the best value, so the result is the eager one, bit
+//! for bit. Cost: O(k pool dim) products of bytes, fewer where the head of the pool decides, and O(k (dim + k)) for
+//! each entry that is valued.
+
+use perso_kernels::PANEL_ROWS;
 
 use crate::rank::source::Source;
 
+use super::basis::{Basis, Taken};
+use super::lanes::{Bounds, Lanes, Valued};
 use super::lazy::{self, Lazy};
+use super::logarithm::above_log;
 use super::residual::{Residuals, FLOOR};
+use super::rounded::Panels;
 use super::scale::Scale;
 use super::Diversity;
 
 /// The running state.
 pub struct Dpp<'a> {
-    diversity: f64,
-    relevance: Scale,
-    residuals: Residuals<'a>,
-    /// By entry: the value, or an upper bound for one that is behind.
-    values: Vec<f64>,
+    exact: Exact<'a>,
+    lanes: Option<Lanes>,
+    /// Made when it is first asked.
+    coarse: Option<Coarse<'a>>,
 }
+
+/// The values themselves.
+struct Exact<'a> {
+    source: &'a dyn Source,
+    space: usize,
+    diversity: f64,
+    rows: Vec<u32>,
+    relevance: Scale,
+    /// Of the entries that were looked at, in that order.
+    residuals: Residuals<'a>,
+    /// By entry: its place there.
+    places: Vec<u32>,
+    chosen: Vec<u32>,
+}
+
+/// What is known of residuals from rounded vectors, by panel.
+struct Coarse<'a> {
+    panels: Panels<'a>,
+    basis: Basis<'a>,
+    taken: Vec<Taken>,
+    relevance: Vec<[f64; PANEL_ROWS]>,
+}
+
+const UNSEEN: u32 = u32::MAX;
 
 impl<'a> Dpp<'a> {
     /// Compares items in one space of the source; `diversity` lies in (0, 1].
     pub fn new(source: &'a dyn Source, space: usize, diversity: f64) -> Self {
         Dpp {
-            diversity,
-            relevance: Scale::default(),
-            residuals: Residuals::new(source, space, None),
-            values: Vec::new(),
+            exact: Exact {
+                source,
+                space,
+                diversity,
+                rows: Vec::new(),
+                relevance: Scale::default(),
+                residuals: Residuals::new(source, space, None),
+                places: Vec::new(),
+                chosen: Vec::new(),
+            },
+            lanes: None,
+            coarse: None,
         }
     }
 }
@@ -55,45 +95,148 @@ pub(super) fn gain(diversity: f64, relevance: f64, squared: f64) -> f64 {
     (1.0 - diversity) * relevance + diversity * libm::log(squared.max(FLOOR))
 }
 
-impl Lazy for Dpp<'_> {
+impl Exact<'_> {
+    /// The place of an entry among those that were looked at.
+    fn place(&mut self, entry: u32) -> u32 {
+        let place = &mut self.places[entry as usize];
+        if *place == UNSEEN {
+            *place = self.residuals.push(self.rows[entry as usize]);
+        }
+        *place
+    }
+}
+
+impl Lazy for Exact<'_> {
     fn bound(&self, entry: u32) -> f64 {
-        self.values[entry as usize]
+        let squared = match self.places[entry as usize] {
+            UNSEEN => 1.0,
+            place => self.residuals.squared(place),
+        };
+        gain(self.diversity, self.relevance.of(entry), squared)
     }
 
     fn is_behind(&self, entry: u32) -> bool {
-        self.residuals.is_behind(entry)
+        match self.places[entry as usize] {
+            UNSEEN => !self.chosen.is_empty(),
+            place => self.residuals.is_behind(place),
+        }
     }
 
     fn advance(&mut self, entry: u32) {
-        self.residuals.advance(entry);
-        self.values[entry as usize] = gain(
-            self.diversity,
-            self.relevance.of(entry),
-            self.residuals.squared(entry),
-        );
+        let place = self.place(entry);
+        self.residuals.advance(place);
+    }
+}
+
+impl<'a> Coarse<'a> {
+    fn new(exact: &Exact<'a>, lanes: &Lanes) -> Self {
+        let rows = lanes.order().iter().map(|&entry| exact.rows[entry as usize]);
+        let panels = Panels::new(exact.source, exact.space, rows.collect());
+        let mut relevance = vec![[0.0; PANEL_ROWS]; lanes.panels()];
+        for (panel, relevance) in relevance.iter_mut().enumerate() {
+            for (to, &entry) in relevance.iter_mut().zip(lanes.entries(panel)) {
+                *to = exact.relevance.of(entry);
+            }
+        }
+        let mut coarse = Coarse {
+            basis: Basis::new(exact.source, exact.space, &panels),
+            taken: (0..lanes.panels()).map(|_| Taken::nothing()).collect(),
+            relevance,
+            panels,
+        };
+        for slot in 0..exact.chosen.len() {
+            coarse.push(exact, slot);
+        }
+        coarse
+    }
+
+    fn push(&mut self, exact: &Exact<'_>, slot: usize) {
+        if let Some((components, length)) = exact.residuals.direction(slot) {
+            let row = exact.chosen[slot];
+            self.basis.push(&self.panels, row, &components, length);
+        }
+    }
+}
+
+/// Bounds from the one, values from the other.
+struct Both<'m, 'a>(&'m mut Exact<'a>, &'m mut Coarse<'a>);
+
+impl Valued for Both<'_, '_> {
+    fn tighten(&mut self, panel: usize, bounds: &mut Bounds) -> bool {
+        let Both(exact, coarse) = self;
+        let taken = &mut coarse.taken[panel];
+        if coarse.panels.get(panel).is_none() {
+            return false;
+        }
+        let Some(group) = coarse.panels.made(panel) else {
+            return false;
+        };
+        if !coarse.basis.take(&coarse.panels, group, taken) {
+            return false;
+        }
+        let left = coarse.basis.left(group, taken);
+        let relevance = &coarse.relevance[panel];
+        let d = exact.diversity;
+        for lane in 0..PANEL_ROWS {
+            let log = above_log(left[lane].max(FLOOR as f32));
+            let bound = (1.0 - d) * relevance[lane] + d * f64::from(log);
+            bounds[lane] = bounds[lane].min(bound);
+        }
+        true
+    }
+
+    fn is_exact(&self, entry: u32) -> bool {
+        !self.0.is_behind(entry)
+    }
+
+    fn exact(&mut self, entry: u32) -> f64 {
+        self.0.catch_up(entry);
+        self.0.bound(entry)
     }
 }
 
 impl Diversity for Dpp<'_> {
     fn extend(&mut self, rows: &[u32], scores: &[f64], first: usize) {
-        self.relevance.extend(scores, first);
-        self.residuals.extend(rows, first);
-        for entry in first as u32..rows.len() as u32 {
-            let value = gain(self.diversity, self.relevance.of(entry), 1.0);
-            self.values.push(value);
-        }
+        let exact = &mut self.exact;
+        exact.relevance.extend(scores, first);
+        exact.rows.extend_from_slice(&rows[first..]);
+        exact.places.resize(rows.len(), UNSEEN);
+        self.lanes = None;
+        self.coarse = None;
     }
 
     fn value(&mut self, entry: u32) -> f64 {
-        self.catch_up(entry);
-        self.bound(entry)
+        self.exact.catch_up(entry);
+        self.exact.bound(entry)
     }
 
     fn chosen(&mut self, entry: u32) {
-        self.residuals.chosen(entry);
+        let exact = &mut self.exact;
+        let place = exact.place(entry);
+        exact.residuals.chosen(place);
+        exact.chosen.push(exact.rows[entry as usize]);
+        if let Some(coarse) = &mut self.coarse {
+            coarse.push(exact, exact.chosen.len() - 1);
+        }
+        self.closed(entry);
+    }
+
+    fn closed(&mut self, entry: u32) {
+        if let Some(lanes) = &mut self.lanes {
+            lanes.close(entry);
+        }
     }
 
     fn best(&mut self, open: &[u32]) -> usize {
-        lazy::best(self, open)
+        let exact = &mut self.exact;
+        let lanes = self.lanes.get_or_insert_with(|| {
+            Lanes::new(open, exact.rows.len(), |entry| exact.bound(entry))
+        });
+        if exact.chosen.is_empty() || lanes.len() != open.len() {
+            // Nothing to compare with, or only a part of what is open.
+            return lazy::best(exact, open);
+        }
+        let coarse = self.coarse.get_or_insert_with(|| Coarse::new(exact, lanes));
+        lanes.best(&mut Both(exact, coarse))
     }
 }

@@ -4,25 +4,38 @@
 //! first pool's smallest and largest (0 when they are the same), and `maxsim` its largest cosine to an
 //! item chosen so far (0 before the first). `d` is 0 for relevance only and 1 for diversity only.
 //!
-//! `maxsim` can only grow with each further item, so the value from a `maxsim` that has not yet seen
-//! the latest ones is an upper bound, and the choice is lazy (see `lazy`). A pair of items is compared
-//! at most once, so a slate costs O(k pool dim) at worst; usually a fraction of the pool is looked at
-//! for each slot. The maximum does not depend on the order it is taken in, so the result is the eager
-//! one, bit for bit.
+//! `maxsim` can only grow with each further item, so a `maxsim` that is too small gives an upper bound:
+//! one that has not yet seen the latest items, or one from rounded vectors, less what the rounding may have
+//! added. The choice goes by the latter for panels of 64 (see `lanes` and `rounded`), and by the source's
+//! cosines for the few entries that reach the best value. The maximum does not depend on the order it is taken
+//! in, so the result is the eager one, bit for bit. Cost: O(k pool dim) products of bytes, fewer where the head of
+//! the pool decides, and some dozens of cosines a slot.
 //!
 //! Cosines are the source's float32 numbers, the same on every machine; the rest is done in float64.
 
+use perso_kernels::{PanelQueries, PANEL_ROWS};
+
 use crate::rank::source::Source;
 
+use super::lanes::{Bounds, Lanes, Valued};
 use super::lazy::{self, Lazy, STEP};
+use super::rounded::{codes, cosine_error, Group, Panels};
 use super::scale::Scale;
 use super::Diversity;
 
 /// Below any cosine, whatever its rounding.
-const UNSEEN: f64 = -1.001;
+const UNSEEN: f32 = -1.001;
 
 /// The running state.
 pub struct Mmr<'a> {
+    exact: Exact<'a>,
+    lanes: Option<Lanes>,
+    /// Made when it is first asked.
+    coarse: Option<Coarse<'a>>,
+}
+
+/// The values themselves.
+struct Exact<'a> {
     source: &'a dyn Source,
     space: usize,
     diversity: f64,
@@ -30,42 +43,58 @@ pub struct Mmr<'a> {
     relevance: Scale,
     /// By entry: how many of the chosen rows it was compared with, and the largest cosine to those.
     seen: Vec<usize>,
-    max_similarity: Vec<f64>,
-    /// By entry: the value, or an upper bound for one that is behind.
-    values: Vec<f64>,
+    max_similarity: Vec<f32>,
     chosen: Vec<u32>,
+}
+
+/// What is known of `maxsim` from rounded vectors, by panel.
+struct Coarse<'a> {
+    panels: Panels<'a>,
+    /// The chosen items that could be rounded, each with its factor and its residual.
+    queries: PanelQueries,
+    chosen: Vec<(f32, f32)>,
+    seen: Vec<usize>,
+    /// No more than `maxsim`.
+    least: Vec<[f32; PANEL_ROWS]>,
+    relevance: Vec<[f64; PANEL_ROWS]>,
+    error: f32,
 }
 
 impl<'a> Mmr<'a> {
     /// Compares items in one space of the source; `diversity` lies in (0, 1].
     pub fn new(source: &'a dyn Source, space: usize, diversity: f64) -> Self {
         Mmr {
-            source,
-            space,
-            diversity,
-            rows: Vec::new(),
-            relevance: Scale::default(),
-            seen: Vec::new(),
-            max_similarity: Vec::new(),
-            values: Vec::new(),
-            chosen: Vec::new(),
+            exact: Exact {
+                source,
+                space,
+                diversity,
+                rows: Vec::new(),
+                relevance: Scale::default(),
+                seen: Vec::new(),
+                max_similarity: Vec::new(),
+                chosen: Vec::new(),
+            },
+            lanes: None,
+            coarse: None,
         }
     }
+}
 
-    fn assess(&mut self, entry: u32) {
+impl Exact<'_> {
+    fn value_with(&self, relevance: f64, similarity: f32) -> f64 {
+        (1.0 - self.diversity) * relevance - self.diversity * f64::from(similarity)
+    }
+}
+
+impl Lazy for Exact<'_> {
+    fn bound(&self, entry: u32) -> f64 {
+        // In the first slot nothing is alike; from the second on, everything might be unlike.
         let similarity = if self.chosen.is_empty() {
             0.0
         } else {
             self.max_similarity[entry as usize]
         };
-        self.values[entry as usize] =
-            (1.0 - self.diversity) * self.relevance.of(entry) - self.diversity * similarity;
-    }
-}
-
-impl Lazy for Mmr<'_> {
-    fn bound(&self, entry: u32) -> f64 {
-        self.values[entry as usize]
+        self.value_with(self.relevance.of(entry), similarity)
     }
 
     fn is_behind(&self, entry: u32) -> bool {
@@ -81,41 +110,139 @@ impl Lazy for Mmr<'_> {
         self.source
             .cosine(self.space, self.rows[at], chosen, cosines);
         for &cosine in cosines.iter() {
-            self.max_similarity[at] = self.max_similarity[at].max(f64::from(cosine));
+            self.max_similarity[at] = self.max_similarity[at].max(cosine);
         }
         self.seen[at] += chosen.len();
-        self.assess(entry);
+    }
+}
+
+impl<'a> Coarse<'a> {
+    fn new(exact: &Exact<'a>, lanes: &Lanes) -> Self {
+        let rows = lanes.order().iter().map(|&entry| exact.rows[entry as usize]);
+        let panels = Panels::new(exact.source, exact.space, rows.collect());
+        let mut relevance = vec![[0.0; PANEL_ROWS]; lanes.panels()];
+        for (panel, relevance) in relevance.iter_mut().enumerate() {
+            for (to, &entry) in relevance.iter_mut().zip(lanes.entries(panel)) {
+                *to = exact.relevance.of(entry);
+            }
+        }
+        let mut coarse = Coarse {
+            queries: PanelQueries::new(panels.kernels, &[], panels.dim),
+            chosen: Vec::new(),
+            seen: vec![0; lanes.panels()],
+            least: vec![[UNSEEN; PANEL_ROWS]; lanes.panels()],
+            relevance,
+            error: cosine_error(panels.dim),
+            panels,
+        };
+        for &row in &exact.chosen {
+            coarse.push(exact, row);
+        }
+        coarse
+    }
+
+    fn push(&mut self, exact: &Exact<'_>, row: u32) {
+        // An item that cannot be rounded bounds nothing.
+        if let Some((codes, rounded)) = codes(exact.source, exact.space, row) {
+            self.queries.push(&codes);
+            self.chosen.push((rounded.factor, rounded.residual));
+        }
+    }
+
+    fn tighten(&mut self, exact: &Exact<'_>, panel: usize, bounds: &mut Bounds) -> bool {
+        let first = self.seen[panel];
+        if first == self.chosen.len() {
+            return false;
+        }
+        self.seen[panel] = self.chosen.len();
+        let kernels = self.panels.kernels;
+        let Some(Group { panel: rows, .. }) = self.panels.get(panel) else {
+            return false;
+        };
+        let mut dots = [[0i32; PANEL_ROWS]; 6];
+        let least = &mut self.least[panel];
+        for (at, chosen) in (first..).step_by(6).zip(self.chosen[first..].chunks(6)) {
+            let dots = &mut dots[..chosen.len()];
+            kernels.dots(rows, &self.queries, at, dots);
+            for (dots, &(factor, residual)) in dots.iter().zip(chosen) {
+                for lane in 0..PANEL_ROWS {
+                    // |<x, y> - <x~, y~>| is at most |x - x~| |y| + |x~| |y - y~|.
+                    let slack = rows.residual[lane] + (1.0 + rows.residual[lane]) * residual;
+                    let cosine = dots[lane] as f32 * (rows.factor[lane] * factor);
+                    least[lane] = least[lane].max(cosine - (slack + self.error));
+                }
+            }
+        }
+        for lane in 0..PANEL_ROWS {
+            let bound = exact.value_with(self.relevance[panel][lane], least[lane]);
+            bounds[lane] = bounds[lane].min(bound);
+        }
+        true
+    }
+}
+
+/// Bounds from the one, values from the other.
+struct Both<'m, 'a>(&'m mut Exact<'a>, &'m mut Coarse<'a>);
+
+impl Valued for Both<'_, '_> {
+    fn tighten(&mut self, panel: usize, bounds: &mut Bounds) -> bool {
+        self.1.tighten(self.0, panel, bounds)
+    }
+
+    fn is_exact(&self, entry: u32) -> bool {
+        !self.0.is_behind(entry)
+    }
+
+    fn exact(&mut self, entry: u32) -> f64 {
+        self.0.catch_up(entry);
+        self.0.bound(entry)
     }
 }
 
 impl Diversity for Mmr<'_> {
     fn extend(&mut self, rows: &[u32], scores: &[f64], first: usize) {
-        self.relevance.extend(scores, first);
-        self.rows.extend_from_slice(&rows[first..]);
-        self.seen.resize(rows.len(), 0);
-        self.max_similarity.resize(rows.len(), UNSEEN);
-        self.values.resize(rows.len(), 0.0);
-        for entry in first as u32..rows.len() as u32 {
-            self.assess(entry);
-        }
+        let exact = &mut self.exact;
+        exact.relevance.extend(scores, first);
+        exact.rows.extend_from_slice(&rows[first..]);
+        exact.seen.resize(rows.len(), 0);
+        exact.max_similarity.resize(rows.len(), UNSEEN);
+        self.lanes = None;
+        self.coarse = None;
     }
 
     fn value(&mut self, entry: u32) -> f64 {
-        self.catch_up(entry);
-        self.bound(entry)
+        self.exact.catch_up(entry);
+        self.exact.bound(entry)
     }
 
     fn chosen(&mut self, entry: u32) {
-        self.chosen.push(self.rows[entry as usize]);
-        // In the first slot nothing is alike; from the second on, everything might be unlike.
-        if self.chosen.len() == 1 {
-            for entry in 0..self.rows.len() as u32 {
-                self.assess(entry);
-            }
+        let row = self.exact.rows[entry as usize];
+        self.exact.chosen.push(row);
+        self.closed(entry);
+        if let Some(coarse) = &mut self.coarse {
+            coarse.push(&self.exact, row);
+        }
+        if let (1, Some(lanes)) = (self.exact.chosen.len(), &mut self.lanes) {
+            lanes.reset(|entry| self.exact.bound(entry));
+        }
+    }
+
+    fn closed(&mut self, entry: u32) {
+        if let Some(lanes) = &mut self.lanes {
+            lanes.close(entry);
         }
     }
 
     fn best(&mut self, open: &[u32]) -> usize {
-        lazy::best(self, open)
+        let exact = &mut self.exact;
+        let lanes = self.lanes.get_or_insert_with(|| {
+            Lanes::new(open, exact.rows.len(), |entry| exact.bound(entry))
+        });
+        if exact.chosen.is_empty() || lanes.len() != open.len() {
+            // Nothing to compare with, or only a part of what is open.
+            return lazy::best(exact, open);
+        }
+        let coarse = self.coarse.get_or_insert_with(|| Coarse::new(exact, lanes));
+        lanes.best(&mut Both(exact, coarse))
     }
 }

@@ -1,12 +1,16 @@
 //! Diversity: how good each candidate is for the next slot, given the slots above it.
 
+mod basis;
 mod calibrated;
 mod dpp;
 mod dpp_window;
+mod lanes;
 mod lazy;
+mod logarithm;
 mod mmr;
 mod residual;
 mod ring;
+mod rounded;
 mod scale;
 mod spread;
 
@@ -39,6 +43,9 @@ pub trait Diversity {
 
     /// An entry was chosen for a slot.
     fn chosen(&mut self, entry: u32);
+
+    /// An entry that was open cannot be chosen any more; one that was chosen is closed without this.
+    fn closed(&mut self, _entry: u32) {}
 
     /// The position in `open`, which is ordered by (score descending, id), of the best entry. Equal
     /// values go to the one that comes first.

@@ -79,6 +79,26 @@ impl<'a> Residuals<'a> {
         self.squared.resize(rows.len(), 1.0);
     }
 
+    /// Takes in one more row, and returns its place.
+    pub(super) fn push(&mut self, row: u32) -> u32 {
+        let place = self.rows.len();
+        self.rows.push(row);
+        self.components.extend(place + 1);
+        self.seen.push(0);
+        self.squared.push(1.0);
+        place as u32
+    }
+
+    /// The direction that the item of a slot added: its components along those of the slots before it that
+    /// added one, and the length of what was left. None where it added none. Without a window.
+    pub(super) fn direction(&self, slot: usize) -> Option<(Vec<f64>, f64)> {
+        let (components, length) = self.pivots[slot].as_ref()?;
+        let components = components.iter().flatten().copied();
+        let before = components.zip(&self.pivots[..slot]);
+        let before = before.filter(|(_, pivot)| pivot.is_some());
+        Some((before.map(|(component, _)| component).collect(), *length))
+    }
+
     /// `d_i^2`, or an upper bound for an entry that is behind. Rounding may bring it below 0.
     #[inline]
     pub(super) fn squared(&self, entry: u32) -> f64 {
