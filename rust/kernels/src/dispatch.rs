@@ -1,7 +1,7 @@
 //! The dispatch table: one row of function pointers per instruction set.
 
 use crate::isa::{Isa, IsaError, ISA_VARIABLE};
-use crate::{panel, scalar, Matrix, Rows};
+use crate::{bounds, panel, scalar, Matrix, Rows};
 use std::sync::OnceLock;
 
 pub(crate) type Pair<Q, X, Out> = unsafe fn(&[Q], &[X]) -> Out;
@@ -45,6 +45,11 @@ pub struct Kernels {
     pub(crate) pack: panel::Pack,
     pub(crate) reach: panel::Reach,
     pub(crate) dots: panel::Dots,
+    pub(crate) raise: bounds::Raise,
+    pub(crate) spend: bounds::Spend,
+    pub(crate) log_left: bounds::LogLeft,
+    pub(crate) subtract: bounds::Subtract,
+    pub(crate) subtract_codes: bounds::SubtractCodes,
     pub(crate) quantise: panel::Quantise,
 }
 

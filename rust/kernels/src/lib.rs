@@ -33,6 +33,8 @@
 //! f16 values are `u16` bit patterns (IEEE binary16), so the crate depends on nothing.
 
 mod api;
+#[macro_use]
+mod bounds;
 #[cfg(any(
     target_arch = "x86_64",
     all(target_arch = "aarch64", target_endian = "little")
@@ -57,6 +59,7 @@ mod aarch64;
 mod x86_64;
 
 pub use api::{MAX_DIM_DOT_I8, MAX_DIM_FASTSCAN, MAX_DIM_L2_I8};
+pub use bounds::{Direction, Lane, Left};
 pub use dispatch::Kernels;
 pub use isa::{Isa, IsaError, ISA_VARIABLE};
 pub use matrix::{prefetch, prefetch_far, Matrix, Rows};

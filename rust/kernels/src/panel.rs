@@ -167,13 +167,22 @@ impl PanelQueries {
             self.dim,
             codes.len()
         );
-        let form = self.form;
-        self.words
-            .extend(codes.chunks(form.codes()).map(|codes| match form {
-                Form::Bytes => bytes_word(codes, 0),
-                Form::Halves => halves_word(codes),
-            }));
-        self.start.push(match form {
+        match self.form {
+            Form::Bytes => {
+                // Four whole codes are a word as they lie there.
+                let (words, rest) = codes.as_chunks::<4>();
+                let word = |four: &[i8; 4]| i32::from_le_bytes(four.map(|code| code as u8));
+                self.words.extend(words.iter().map(word));
+                self.words.extend(rest.chunks(4).map(|rest| bytes_word(rest, 0)));
+            }
+            Form::Halves => {
+                let (words, rest) = codes.as_chunks::<2>();
+                let word = |[low, high]: &[i8; 2]| (i32::from(*low) & 0xffff) | i32::from(*high) << 16;
+                self.words.extend(words.iter().map(word));
+                self.words.extend(rest.chunks(2).map(halves_word));
+            }
+        }
+        self.start.push(match self.form {
             Form::Bytes => -128 * codes.iter().map(|&code| i32::from(code)).sum::<i32>(),
             Form::Halves => 0,
         });
@@ -263,20 +272,23 @@ impl Kernels {
         first: usize,
         out: &mut [[i32; PANEL_ROWS]],
     ) {
+        self.check(panel, queries, first, out.len());
+        // SAFETY: the CPU has the features of this row, or it would not have been handed out.
+        unsafe { (self.dots)(panel, queries, first, out) }
+    }
+
+    pub(crate) fn check(&self, panel: &Panel, queries: &PanelQueries, first: usize, count: usize) {
         assert!(
-            first <= queries.count && out.len() <= queries.count - first,
-            "dots: there are {} queries; got {} from {first} on",
-            queries.count,
-            out.len()
+            first <= queries.count && count <= queries.count - first,
+            "panels: there are {} queries; got {count} from {first} on",
+            queries.count
         );
         assert!(
             panel.dim == queries.dim && panel.form == self.form && queries.form == self.form,
-            "dots: panel and queries must have one dim and one form; got dims {} and {}",
+            "panels: panel and queries must have one dim and one form; got dims {} and {}",
             panel.dim,
             queries.dim
         );
-        // SAFETY: the CPU has the features of this row, or it would not have been handed out.
-        unsafe { (self.dots)(panel, queries, first, out) }
     }
 
     /// Rounds a vector to int8 codes in `[-127, 127]`, to nearest.
@@ -413,4 +425,6 @@ pub(crate) mod portable {
             }
         }
     }
+
+    bounds_kernels!();
 }

@@ -6,7 +6,9 @@
 //! is cut to the shorter one.
 
 use crate::isa::Isa;
-use crate::panel::portable::{dots, pack, quantise, reach, FORM};
+use crate::panel::portable::{
+    dots, log_left, pack, quantise, raise, reach, spend, subtract, subtract_codes, FORM,
+};
 
 /// Lanes of the canonical order.
 const LANES: usize = 32;

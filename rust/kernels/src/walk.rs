@@ -70,7 +70,7 @@ macro_rules! rows_kernel {
 /// All `*_rows` functions of an instruction set and its row of the dispatch table.
 ///
 /// The kernel modules (`dot_f32`, `l2_f32`, ...) and the two conversions must be in scope, as must
-/// `FORM`, `pack`, `reach`, `dots` and `quantise`, the panel kernels. An instruction set whose integer products have
+/// `FORM`, `pack`, `reach`, `dots`, `quantise` and those of `bounds`, the panel kernels. An instruction set whose integer products have
 /// something to make of the query first brings `dot_i8_rows` and `dot_i8_any_rows` too, and says so.
 macro_rules! dispatch_row {
     ($isa:expr $(, #[$feature:meta])?) => {
@@ -140,6 +140,11 @@ macro_rules! dispatch_row {
             pack,
             reach,
             dots,
+            raise,
+            spend,
+            log_left,
+            subtract,
+            subtract_codes,
             quantise,
         };
     };

@@ -54,7 +54,7 @@ impl Source for Catalog {
         self.spaces[space].store().round(row, codes)
     }
 
-    fn prefetch(&self, space: usize, row: u32) {
+    fn prefetch(&self, space: usize, row: u32, _rounded: bool) {
         self.spaces[space].store().prefetch(row);
     }
 

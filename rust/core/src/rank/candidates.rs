@@ -12,7 +12,7 @@ use crate::exact;
 use crate::ids::{IdMap, Ids};
 use crate::metric::{Dtype, Metric};
 use crate::scored::{Scored, TieBreak};
-use crate::store::{Rounded, VectorStore};
+use crate::store::{Rounded, RoundedRows, VectorStore};
 
 use super::policy::hex;
 use super::source::{Path, Retrieved, Source, SpaceInfo};
@@ -23,6 +23,9 @@ pub struct Candidates {
     ids: IdMap,
     spaces: Vec<SpaceInfo>,
     stores: Vec<VectorStore>,
+    /// For the choice of diverse items: rounding costs little now, while a vector is at hand, and as much as the
+    /// choice itself later.
+    rounded: Vec<RoundedRows>,
     scores: Option<Vec<f64>>,
     columns: BTreeMap<String, Column>,
 }
@@ -44,6 +47,7 @@ impl Candidates {
         }
         let mut infos: Vec<SpaceInfo> = Vec::new();
         let mut stores = Vec::new();
+        let mut rounded = Vec::new();
         for (info, vectors) in spaces {
             let argument = format!("vectors[{:?}]", info.name);
             if infos.iter().any(|other| other.name == info.name) {
@@ -64,6 +68,7 @@ impl Candidates {
             store.check(&argument, &vectors)?;
             store.push(&vectors);
             infos.push(info);
+            rounded.push(RoundedRows::new(&store));
             stores.push(store);
         }
         if let Some(scores) = &scores {
@@ -101,6 +106,7 @@ impl Candidates {
             ids: map,
             spaces: infos,
             stores,
+            rounded,
             scores,
             columns: by_name,
         })
@@ -172,11 +178,15 @@ impl Source for Candidates {
     }
 
     fn round(&self, space: usize, row: u32, codes: &mut [i8]) -> Option<Rounded> {
-        self.stores[space].round(row, codes)
+        self.rounded[space].get(row, codes)
     }
 
-    fn prefetch(&self, space: usize, row: u32) {
-        self.stores[space].prefetch(row);
+    fn prefetch(&self, space: usize, row: u32, rounded: bool) {
+        if rounded {
+            self.rounded[space].prefetch(row);
+        } else {
+            self.stores[space].prefetch(row);
+        }
     }
 
     fn unit(&self, space: usize, row: u32, out: &mut [f32]) {

@@ -91,8 +91,8 @@ pub trait Source: Sync {
     /// Rounds a stored row's unit vector to int8 codes in [-127, 127]; `None` where no scale fits. A zero vector has zeros.
     fn round(&self, space: usize, row: u32, codes: &mut [i8]) -> Option<Rounded>;
 
-    /// Says that a row's vector is asked for soon.
-    fn prefetch(&self, _space: usize, _row: u32) {}
+    /// Says that a row is asked for soon: for [`Source::cosine`], or for [`Source::round`].
+    fn prefetch(&self, _space: usize, _row: u32, _rounded: bool) {}
 
     /// A stored row's unit vector; zeros for a zero vector.
     fn unit(&self, space: usize, row: u32, out: &mut [f32]);

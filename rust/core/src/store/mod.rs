@@ -16,7 +16,7 @@ mod rounded;
 pub use buf::Buf;
 pub use huge::Huge;
 pub use quantise::quantise;
-pub use rounded::Rounded;
+pub use rounded::{Rounded, RoundedRows};
 
 use perso_kernels::{prefetch, Coarse, Kernels, Matrix, Rows, Scaled, Sieve};
 

@@ -68,3 +68,39 @@ impl VectorStore {
         }
     }
 }
+
+/// The rounded rows of a store that will be compared more than once.
+#[derive(Clone, Debug)]
+pub struct RoundedRows {
+    dim: usize,
+    codes: Vec<i8>,
+    rounded: Vec<Option<Rounded>>,
+}
+
+impl RoundedRows {
+    /// Rounds all rows.
+    pub fn new(store: &VectorStore) -> Self {
+        let dim = store.dim();
+        let mut codes = vec![0; store.len() * dim];
+        let rows = codes.chunks_exact_mut(dim).zip(0..);
+        let rounded = rows.map(|(codes, row)| store.round(row, codes)).collect();
+        RoundedRows {
+            dim,
+            codes,
+            rounded,
+        }
+    }
+
+    /// What [`VectorStore::round`] says of a row.
+    pub fn get(&self, row: u32, codes: &mut [i8]) -> Option<Rounded> {
+        let at = row as usize;
+        codes.copy_from_slice(&self.codes[at * self.dim..(at + 1) * self.dim]);
+        self.rounded[at]
+    }
+
+    /// Asks for a row.
+    pub fn prefetch(&self, row: u32) {
+        let at = row as usize;
+        perso_kernels::prefetch(&self.codes[at * self.dim..(at + 1) * self.dim]);
+    }
+}

@@ -15,7 +15,9 @@ use super::fastscan::{estimate, fill_table, hadamard};
 use super::nibble::nibble_dots;
 use crate::blocks::{groups, words};
 use crate::isa::Isa;
-use crate::panel::portable::{dots, pack, quantise, reach, FORM};
+use crate::panel::portable::{
+    dots, log_left, pack, quantise, raise, reach, spend, subtract, subtract_codes, FORM,
+};
 use core::arch::aarch64::*;
 use core::arch::asm;
 

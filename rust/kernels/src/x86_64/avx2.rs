@@ -12,7 +12,9 @@
 
 use super::fastscan::avx2::{estimate, fill_table, hadamard};
 use super::nibble::avx2::nibble_dots;
-use super::panel2::{dots, pack, quantise, reach, FORM};
+use super::panel2::{
+    dots, log_left, pack, quantise, raise, reach, spend, subtract, subtract_codes, FORM,
+};
 use crate::blocks::{groups, words};
 use crate::isa::Isa;
 use core::arch::x86_64::*;

@@ -12,7 +12,9 @@
 use super::avx2::{finish_1, finish_4, sum_1, sum_4};
 use super::fastscan::avx512::{estimate, fill_table, hadamard};
 use super::nibble::avx512::nibble_dots;
-use super::panel2::{dots, pack, quantise, reach, FORM};
+use super::panel2::{
+    dots, log_left, pack, quantise, raise, reach, spend, subtract, subtract_codes, FORM,
+};
 use crate::isa::Isa;
 use core::arch::x86_64::*;
 

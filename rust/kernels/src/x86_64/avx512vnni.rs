@@ -13,7 +13,9 @@ use super::avx512::{dot_f16, dot_f32, dot_f32_i8, l2_f16, l2_f32, l2_f32_i8};
 use super::avx512::{f16_to_f32, f32_to_f16};
 use super::fastscan::avx512::{estimate, fill_table, hadamard};
 use super::nibble::vnni::nibble_dots;
-use super::panel512::{dots, pack, quantise, reach, FORM};
+use super::panel512::{
+    dots, log_left, pack, quantise, raise, reach, spend, subtract, subtract_codes, FORM,
+};
 use crate::isa::Isa;
 use crate::{Matrix, Rows};
 use core::arch::x86_64::*;

@@ -170,6 +170,10 @@ pub(super) fn dots(
     });
 }
 
+bounds_kernels!(
+    #[target_feature(enable = "avx2,fma,f16c")]
+);
+
 /// Eight f32; those the slice does not have are zero.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]

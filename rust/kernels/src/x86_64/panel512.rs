@@ -169,6 +169,10 @@ pub(super) fn dots(
     });
 }
 
+bounds_kernels!(
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
+);
+
 /// Sixteen f32 from element `start` on, and which of them `x` has; the others are zero.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]

@@ -15,10 +15,11 @@
 //!
 //! Vectors have the constant component of `residual`: `[x, 1] / sqrt 2`.
 
-use perso_kernels::{PanelQueries, PANEL_ROWS};
+use perso_kernels::{Direction, Lane, Left, PanelQueries, PANEL_ROWS};
 
 use crate::rank::source::Source;
 
+use super::residual::FLOOR;
 use super::rounded::{cosine_error, Group, Panels};
 
 /// With more than this the bounds would tell nothing.
@@ -34,11 +35,11 @@ pub(super) struct Basis<'a> {
     vectors: Vec<f32>,
     constants: Vec<f32>,
     /// Rows of `M`.
-    mix: Vec<Vec<f64>>,
-    mix_squared: f64,
-    /// Two queries a direction, and their scales.
+    mix: Vec<Vec<f32>>,
+    mix_squared: f32,
+    /// Two queries a direction, and how their sums become components.
     queries: PanelQueries,
-    scales: Vec<[f32; 2]>,
+    directions: Vec<Direction>,
     /// The squares of what rounding took from the directions, summed.
     rest: f32,
     slack: f32,
@@ -49,7 +50,7 @@ pub(super) struct Basis<'a> {
 pub(super) struct Taken {
     seen: usize,
     /// By lane: the squares of the components, summed.
-    squares: [f32; PANEL_ROWS],
+    squares: Lane,
 }
 
 impl Taken {
@@ -66,12 +67,12 @@ impl<'a> Basis<'a> {
         Basis {
             source,
             space,
-            vectors: Vec::new(),
+            vectors: Vec::with_capacity(16 * panels.dim),
             constants: Vec::new(),
             mix: Vec::new(),
             mix_squared: 0.0,
             queries: PanelQueries::new(panels.kernels, &[], panels.dim),
-            scales: Vec::new(),
+            directions: Vec::new(),
             rest: 0.0,
             slack: 0.0,
             full: false,
@@ -86,17 +87,17 @@ impl<'a> Basis<'a> {
             return;
         }
         let dim = panels.dim;
-        let mut mix: Vec<f64> = vec![0.0; count + 1];
+        let mut mix = vec![0.0f32; count + 1];
         mix[count] = 1.0;
         for (component, row) in components.iter().zip(&self.mix) {
-            for (to, from) in mix.iter_mut().zip(row) {
-                *to -= component * from;
-            }
+            let part = &mut mix[..row.len()];
+            panels.kernels.subtract(part, *component as f32, row);
         }
-        mix.iter_mut().for_each(|x| *x /= length);
-        let squared = self.mix_squared + mix.iter().fold(0.0, |sum, x| sum + x * x);
+        let inverse = 1.0 / length as f32;
+        mix.iter_mut().for_each(|x| *x *= inverse);
+        let squared = self.mix_squared + panels.kernels.dot_f32(&mix, &mix);
         // Twice: once for the direction, once for what it is a component of.
-        let error = 2.0 * (squared * (count + 1) as f64).sqrt() as f32 * cosine_error(dim);
+        let error = 2.0 * (squared * (count + 1) as f32).sqrt() * cosine_error(dim);
 
         let mut direction = vec![0.0f32; dim];
         self.source.unit(self.space, row, &mut direction);
@@ -105,12 +106,9 @@ impl<'a> Basis<'a> {
         for (t, component) in components.iter().enumerate() {
             let component = *component as f32;
             let earlier = &self.vectors[t * dim..(t + 1) * dim];
-            for (to, from) in direction.iter_mut().zip(earlier) {
-                *to -= component * from;
-            }
+            panels.kernels.subtract(&mut direction, component, earlier);
             constant -= component * self.constants[t];
         }
-        let inverse = 1.0 / length as f32;
         direction.iter_mut().for_each(|x| *x *= inverse);
 
         let kernels = panels.kernels;
@@ -118,9 +116,7 @@ impl<'a> Basis<'a> {
         let coarse = kernels.quantise(&direction, &mut codes);
         self.queries.push(&codes);
         let mut rest = direction.clone();
-        for (x, code) in rest.iter_mut().zip(&codes) {
-            *x -= coarse.scale * f32::from(*code);
-        }
+        kernels.subtract_codes(&mut rest, coarse.scale, &codes);
         let fine = kernels.quantise(&rest, &mut codes);
         self.queries.push(&codes);
         if !coarse.scale.is_finite() || !fine.scale.is_finite() {
@@ -138,46 +134,39 @@ impl<'a> Basis<'a> {
         self.mix.push(mix);
         self.vectors.extend_from_slice(&direction);
         self.constants.push(constant * inverse);
-        self.scales.push([coarse.scale, fine.scale]);
+        self.directions.push(Direction {
+            coarse: HALF * coarse.scale,
+            fine: HALF * fine.scale,
+            constant: HALF * constant * inverse,
+        });
     }
 
     /// Brings `taken` up to date; false where it is that.
     pub(super) fn take(&self, panels: &Panels<'_>, group: &Group, taken: &mut Taken) -> bool {
-        if taken.seen == self.scales.len() {
+        let first = std::mem::replace(&mut taken.seen, self.directions.len());
+        if first == self.directions.len() {
             return false;
         }
-        let panel = &group.panel;
-        let mut dots = [[0i32; PANEL_ROWS]; 6];
-        for first in (taken.seen..self.scales.len()).step_by(3) {
-            let scales = &self.scales[first..self.scales.len().min(first + 3)];
-            let dots = &mut dots[..2 * scales.len()];
-            panels.kernels.dots(panel, &self.queries, 2 * first, dots);
-            for (t, (pair, scale)) in (first..).zip(dots.as_chunks::<2>().0.iter().zip(scales)) {
-                let constant = HALF * self.constants[t];
-                let (coarse, fine) = (HALF * scale[0], HALF * scale[1]);
-                for lane in 0..PANEL_ROWS {
-                    let sum = pair[0][lane] as f32 * coarse + pair[1][lane] as f32 * fine;
-                    let component = sum * panel.factor[lane] + constant;
-                    taken.squares[lane] += component * component;
-                }
-            }
-        }
-        taken.seen = self.scales.len();
+        let new = &self.directions[first..];
+        let (panel, squares) = (&group.panel, &mut taken.squares);
+        let kernels = panels.kernels;
+        kernels.spend(panel, &self.queries, 2 * first, new, squares);
         true
     }
 
-    /// No less than the square of what is left of each entry, and at most 1.
-    pub(super) fn left(&self, group: &Group, taken: &Taken) -> [f32; PANEL_ROWS] {
-        // What adding up squares in single precision may have taken too much.
-        let rounding = (taken.seen + 8) as f32 * f32::EPSILON;
-        let mut left = [0.0; PANEL_ROWS];
-        for (lane, to) in left.iter_mut().enumerate() {
-            // The constant component has half of the squared length.
-            let whole = 0.5 * group.squared[lane] + 0.5;
-            let squared = (whole - taken.squares[lane]).max(0.0) + rounding;
-            let length = squared.sqrt() + HALF * group.panel.residual[lane] + self.slack;
-            *to = (length * length).min(1.0);
-        }
-        left
+    /// No less than the logarithm of the square of what is left of each entry.
+    pub(super) fn log_left(&self, panels: &Panels<'_>, group: &Group, taken: &Taken) -> Lane {
+        let left = Left {
+            // What adding up squares in single precision may have taken too much.
+            rounding: (taken.seen + 8) as f32 * f32::EPSILON,
+            residual: HALF,
+            slack: self.slack,
+            floor: FLOOR as f32,
+        };
+        let mut logs = [0.0; PANEL_ROWS];
+        let (whole, residuals) = (&group.whole, &group.panel.residual);
+        let kernels = panels.kernels;
+        kernels.log_left(whole, &taken.squares, residuals, left, &mut logs);
+        logs
     }
 }

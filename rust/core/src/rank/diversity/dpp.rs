@@ -32,7 +32,6 @@ use crate::rank::source::Source;
 use super::basis::{Basis, Taken};
 use super::lanes::{Bounds, Lanes, Valued};
 use super::lazy::{self, Lazy};
-use super::logarithm::above_log;
 use super::residual::{Residuals, FLOOR};
 use super::rounded::Panels;
 use super::scale::Scale;
@@ -174,15 +173,21 @@ impl Valued for Both<'_, '_> {
         if !coarse.basis.take(&coarse.panels, group, taken) {
             return false;
         }
-        let left = coarse.basis.left(group, taken);
+        let logs = coarse.basis.log_left(&coarse.panels, group, taken);
         let relevance = &coarse.relevance[panel];
         let d = exact.diversity;
         for lane in 0..PANEL_ROWS {
-            let log = above_log(left[lane].max(FLOOR as f32));
-            let bound = (1.0 - d) * relevance[lane] + d * f64::from(log);
+            let bound = (1.0 - d) * relevance[lane] + d * f64::from(logs[lane]);
             bounds[lane] = bounds[lane].min(bound);
         }
         true
+    }
+
+    fn soon(&self, entry: u32) {
+        if self.0.is_behind(entry) {
+            let row = self.0.rows[entry as usize];
+            self.0.source.prefetch(self.0.space, row, false);
+        }
     }
 
     fn is_exact(&self, entry: u32) -> bool {

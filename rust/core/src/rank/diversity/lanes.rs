@@ -18,6 +18,9 @@ pub(super) trait Valued {
     /// Lowers the bounds of a panel to what is known by now; false where they are that already.
     fn tighten(&mut self, panel: usize, bounds: &mut Bounds) -> bool;
 
+    /// Says that the value of an entry may be asked for soon.
+    fn soon(&self, entry: u32);
+
     /// Whether an entry's value was last worked out for this slot.
     fn is_exact(&self, entry: u32) -> bool;
 
@@ -153,19 +156,33 @@ impl Lanes {
                 self.bounds[panel][at] = valued.exact(entry);
             }
             self.top(panel);
+            if let Some(&entry) = self.order.get(self.tops[panel].lane as usize) {
+                valued.soon(entry);
+            }
         }
     }
 
     /// Finds the first of a panel's largest bounds.
     fn top(&mut self, panel: usize) {
+        let bounds = &self.bounds[panel];
+        // Closed lanes have no bound, so the whole panel can be looked at without asking. In eight lanes, because
+        // one maximum would wait for the one before.
+        let mut most = [f64::NEG_INFINITY; 8];
+        for eight in bounds.as_chunks::<8>().0 {
+            for (most, &bound) in most.iter_mut().zip(eight) {
+                *most = if bound > *most { bound } else { *most };
+            }
+        }
+        let largest = most.into_iter().fold(f64::NEG_INFINITY, f64::max);
         let mut top = NONE;
-        // Closed lanes have no bound, so the whole panel can be looked at without asking.
-        let largest = self.bounds[panel].iter().copied().fold(f64::NEG_INFINITY, f64::max);
         if largest > f64::NEG_INFINITY {
-            let at = self.bounds[panel].iter().position(|&bound| bound == largest);
+            let mut equal = 0u64;
+            for (at, &bound) in bounds.iter().enumerate() {
+                equal |= u64::from(bound == largest) << at;
+            }
             top = Top {
                 bound: largest,
-                lane: (panel * PANEL_ROWS + at.unwrap_or_default()) as u32,
+                lane: panel as u32 * PANEL_ROWS as u32 + equal.trailing_zeros(),
             };
         }
         self.tops[panel] = top;

@@ -13,13 +13,13 @@
 //!
 //! Cosines are the source's float32 numbers, the same on every machine; the rest is done in float64.
 
-use perso_kernels::{PanelQueries, PANEL_ROWS};
+use perso_kernels::{Lane, Limit, PanelQueries, PANEL_ROWS};
 
 use crate::rank::source::Source;
 
 use super::lanes::{Bounds, Lanes, Valued};
 use super::lazy::{self, Lazy, STEP};
-use super::rounded::{codes, cosine_error, Group, Panels};
+use super::rounded::{codes, cosine_error, Panels};
 use super::scale::Scale;
 use super::Diversity;
 
@@ -50,12 +50,12 @@ struct Exact<'a> {
 /// What is known of `maxsim` from rounded vectors, by panel.
 struct Coarse<'a> {
     panels: Panels<'a>,
-    /// The chosen items that could be rounded, each with its factor and its residual.
+    /// The chosen items that could be rounded, and how their sums become bounds of cosines.
     queries: PanelQueries,
-    chosen: Vec<(f32, f32)>,
+    limits: Vec<Limit>,
     seen: Vec<usize>,
     /// No more than `maxsim`.
-    least: Vec<[f32; PANEL_ROWS]>,
+    least: Vec<Lane>,
     relevance: Vec<[f64; PANEL_ROWS]>,
     error: f32,
 }
@@ -128,7 +128,7 @@ impl<'a> Coarse<'a> {
         }
         let mut coarse = Coarse {
             queries: PanelQueries::new(panels.kernels, &[], panels.dim),
-            chosen: Vec::new(),
+            limits: Vec::new(),
             seen: vec![0; lanes.panels()],
             least: vec![[UNSEEN; PANEL_ROWS]; lanes.panels()],
             relevance,
@@ -145,34 +145,27 @@ impl<'a> Coarse<'a> {
         // An item that cannot be rounded bounds nothing.
         if let Some((codes, rounded)) = codes(exact.source, exact.space, row) {
             self.queries.push(&codes);
-            self.chosen.push((rounded.factor, rounded.residual));
+            // |<x, y> - <x~, y~>| is at most |x - x~| |y| + |x~| |y - y~|.
+            self.limits.push(Limit {
+                scale: rounded.factor,
+                a: -(rounded.residual + self.error),
+                d: -(1.0 + rounded.residual),
+                ..Limit::default()
+            });
         }
     }
 
     fn tighten(&mut self, exact: &Exact<'_>, panel: usize, bounds: &mut Bounds) -> bool {
-        let first = self.seen[panel];
-        if first == self.chosen.len() {
+        let first = std::mem::replace(&mut self.seen[panel], self.limits.len());
+        if first == self.limits.len() {
             return false;
         }
-        self.seen[panel] = self.chosen.len();
         let kernels = self.panels.kernels;
-        let Some(Group { panel: rows, .. }) = self.panels.get(panel) else {
+        let Some(group) = self.panels.get(panel) else {
             return false;
         };
-        let mut dots = [[0i32; PANEL_ROWS]; 6];
         let least = &mut self.least[panel];
-        for (at, chosen) in (first..).step_by(6).zip(self.chosen[first..].chunks(6)) {
-            let dots = &mut dots[..chosen.len()];
-            kernels.dots(rows, &self.queries, at, dots);
-            for (dots, &(factor, residual)) in dots.iter().zip(chosen) {
-                for lane in 0..PANEL_ROWS {
-                    // |<x, y> - <x~, y~>| is at most |x - x~| |y| + |x~| |y - y~|.
-                    let slack = rows.residual[lane] + (1.0 + rows.residual[lane]) * residual;
-                    let cosine = dots[lane] as f32 * (rows.factor[lane] * factor);
-                    least[lane] = least[lane].max(cosine - (slack + self.error));
-                }
-            }
-        }
+        kernels.raise(&group.panel, &self.queries, first, &self.limits[first..], least);
         for lane in 0..PANEL_ROWS {
             let bound = exact.value_with(self.relevance[panel][lane], least[lane]);
             bounds[lane] = bounds[lane].min(bound);
@@ -187,6 +180,13 @@ struct Both<'m, 'a>(&'m mut Exact<'a>, &'m mut Coarse<'a>);
 impl Valued for Both<'_, '_> {
     fn tighten(&mut self, panel: usize, bounds: &mut Bounds) -> bool {
         self.1.tighten(self.0, panel, bounds)
+    }
+
+    fn soon(&self, entry: u32) {
+        if self.0.is_behind(entry) {
+            let row = self.0.rows[entry as usize];
+            self.0.source.prefetch(self.0.space, row, false);
+        }
     }
 
     fn is_exact(&self, entry: u32) -> bool {

@@ -6,7 +6,6 @@ mod dpp;
 mod dpp_window;
 mod lanes;
 mod lazy;
-mod logarithm;
 mod mmr;
 mod residual;
 mod ring;

@@ -5,19 +5,19 @@
 //! gives 64 such products in the time of two or three on floats (see `perso_kernels::Panel`), and its codes
 //! stay in cache where the floats do not.
 
-use perso_kernels::{Kernels, Panel, PANEL_ROWS};
+use perso_kernels::{Kernels, Lane, Panel, PANEL_ROWS};
 
 use crate::rank::source::Source;
 use crate::store::Rounded;
 
-/// Rows of which the vector is fetched before its turn.
-const AHEAD: usize = 4;
+/// Rows that are fetched before their turn.
+const AHEAD: usize = 6;
 
 /// A panel with what its lanes stand for.
 pub(super) struct Group {
     pub(super) panel: Panel,
-    /// The squared length of each `x~`, or 1 where it stands for itself.
-    pub(super) squared: [f32; PANEL_ROWS],
+    /// The squared length of each `[x~, 1] / sqrt 2`, or 1 where it stands for the vector itself.
+    pub(super) whole: Lane,
 }
 
 /// The panels of a pool, lane by lane as `Lanes` has them; each is made when it is first asked for.
@@ -78,18 +78,18 @@ impl<'a> Panels<'a> {
         let dim = self.dim;
         let mut group = Group {
             panel: Panel::new(self.kernels, dim),
-            squared: [0.0; PANEL_ROWS],
+            whole: [0.0; PANEL_ROWS],
         };
         let rows = &self.rows[panel * PANEL_ROWS..];
         for (lane, &row) in rows.iter().take(PANEL_ROWS).enumerate() {
             if let Some(&soon) = rows.get(lane + AHEAD) {
-                self.source.prefetch(self.space, soon);
+                self.source.prefetch(self.space, soon, true);
             }
             let codes = &mut self.codes[lane * dim..(lane + 1) * dim];
             let rounded = self.source.round(self.space, row, codes)?;
             group.panel.factor[lane] = rounded.factor;
             group.panel.residual[lane] = rounded.residual;
-            group.squared[lane] = rounded.squared;
+            group.whole[lane] = 0.5 * rounded.squared + 0.5;
         }
         self.kernels.pack(&self.codes, &mut group.panel);
         Some(group)
