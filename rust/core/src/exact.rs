@@ -23,7 +23,7 @@ use crate::batch::{self, Asked, Corpus};
 use crate::eligible::RowSet;
 use crate::error::Result;
 use crate::metric::Dtype;
-use crate::scored::{ByRow, Scored, TieBreak, TopK};
+use crate::scored::{ByRow, rank_order, Scored, TieBreak, TopK};
 use crate::store::{Data, Query, VectorStore};
 use crate::threads;
 
@@ -104,8 +104,21 @@ pub fn fine_top_k<T: TieBreak + ?Sized>(
     rows: &[u32],
     tie: &T,
 ) -> Vec<Scored> {
-    let mut top = TopK::new(k, tie);
     let mut scores = [0.0; BLOCK];
+    if rows.len() / 2 < k {
+        // Most of them are answers: to sort them is less work than a heap.
+        let mut all = Vec::with_capacity(rows.len());
+        for block in rows.chunks(BLOCK) {
+            let scores = &mut scores[..block.len()];
+            store.fine(query, Rows::Ids(block), scores);
+            let scored = block.iter().zip(scores.iter());
+            all.extend(scored.map(|(&row, &score)| Scored { score, row }));
+        }
+        all.sort_unstable_by(|a, b| rank_order(tie, *a, *b));
+        all.truncate(k);
+        return all;
+    }
+    let mut top = TopK::new(k, tie);
     for block in rows.chunks(BLOCK) {
         let scores = &mut scores[..block.len()];
         store.fine(query, Rows::Ids(block), scores);

@@ -214,6 +214,15 @@ impl VectorStore {
         self.dim * self.dtype().size() + if self.dtype() == Dtype::I8 { 8 } else { 4 }
     }
 
+    /// Asks for the numbers beside a row that will be scored soon; its vector is asked for by the kernel.
+    pub fn prefetch_scale(&self, row: u32) {
+        let at = row as usize..row as usize + 1;
+        if let Data::I8 { scales, .. } = &self.data {
+            prefetch(scales.get(at.clone()).unwrap_or_default());
+        }
+        prefetch(self.norms.get(at).unwrap_or_default());
+    }
+
     /// Asks for a row that will be scored soon, and for the numbers beside it.
     pub fn prefetch(&self, row: u32) {
         fn of<T: bytemuck::Pod>(x: &[T], row: u32, width: usize) {

@@ -204,9 +204,11 @@ impl Vectors {
         }
         let entries = &probe[..probe.len().min(MIPS_ENTRIES)];
         let mut near = self.near(graph, query, ask, rows, entries);
-        near.extend(probe);
-        near.sort_unstable();
-        near.dedup();
+        if !probe.is_empty() {
+            near.extend(probe);
+            near.sort_unstable();
+            near.dedup();
+        }
         // A walk that did not reach enough eligible rows would answer short: all of them are scored instead.
         (near.len() >= ask.k.min(rows)).then(|| {
             let found = exact::fine_top_k(self.finest(), query, ask.k, &near, tie);
