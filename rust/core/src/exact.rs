@@ -23,7 +23,7 @@ use crate::batch::{self, Asked, Corpus};
 use crate::eligible::RowSet;
 use crate::error::Result;
 use crate::metric::Dtype;
-use crate::scored::{ByRow, rank_order, Scored, TieBreak, TopK};
+use crate::scored::{rank_order, ByRow, Scored, TieBreak, TopK};
 use crate::store::{Data, Query, VectorStore};
 use crate::threads;
 

@@ -136,8 +136,13 @@ pub(crate) fn raise(dots: &[[i32; PANEL_ROWS]], panel: &Panel, limits: &[Limit],
         for lane in 0..PANEL_ROWS {
             let (n, p) = (panel.norm[lane], panel.residual[lane]);
             let error = limit.a + n * (limit.b + n * limit.c);
-            let bound = (dots[lane] as f32 * panel.factor[lane]) * limit.scale + error + limit.d * p;
-            most[lane] = if bound > most[lane] { bound } else { most[lane] };
+            let bound =
+                (dots[lane] as f32 * panel.factor[lane]) * limit.scale + error + limit.d * p;
+            most[lane] = if bound > most[lane] {
+                bound
+            } else {
+                most[lane]
+            };
         }
     }
 }
@@ -166,7 +171,11 @@ pub(crate) fn log_left(whole: &Lane, spent: &Lane, residuals: &Lane, left: Left,
         let length = (rest + left.rounding).sqrt() + left.residual * residuals[lane] + left.slack;
         let square = length * length;
         let square = if square < 1.0 { square } else { 1.0 };
-        let square = if square > left.floor { square } else { left.floor };
+        let square = if square > left.floor {
+            square
+        } else {
+            left.floor
+        };
         logs[lane] = above_log(square);
     }
 }

@@ -173,11 +173,13 @@ impl PanelQueries {
                 let (words, rest) = codes.as_chunks::<4>();
                 let word = |four: &[i8; 4]| i32::from_le_bytes(four.map(|code| code as u8));
                 self.words.extend(words.iter().map(word));
-                self.words.extend(rest.chunks(4).map(|rest| bytes_word(rest, 0)));
+                self.words
+                    .extend(rest.chunks(4).map(|rest| bytes_word(rest, 0)));
             }
             Form::Halves => {
                 let (words, rest) = codes.as_chunks::<2>();
-                let word = |[low, high]: &[i8; 2]| (i32::from(*low) & 0xffff) | i32::from(*high) << 16;
+                let word =
+                    |[low, high]: &[i8; 2]| (i32::from(*low) & 0xffff) | i32::from(*high) << 16;
                 self.words.extend(words.iter().map(word));
                 self.words.extend(rest.chunks(2).map(halves_word));
             }

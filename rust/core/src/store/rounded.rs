@@ -54,7 +54,8 @@ impl VectorStore {
         Some(Rounded {
             factor,
             // A little more than what was measured: that is a rounded sum.
-            residual: 1.001 * (coded.residual2.sqrt() / norm) + (self.dim / 16 + 32) as f32 * f32::EPSILON,
+            residual: 1.001 * (coded.residual2.sqrt() / norm)
+                + (self.dim / 16 + 32) as f32 * f32::EPSILON,
             squared: factor * factor * squares,
         })
     }

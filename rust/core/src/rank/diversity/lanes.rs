@@ -148,7 +148,10 @@ impl Lanes {
             let (_, at) = place(top.lane);
             let entry = self.order[top.lane as usize];
             if valued.is_exact(entry) {
-                let before: u32 = self.open[..panel].iter().map(|open| open.count_ones()).sum();
+                let before: u32 = self.open[..panel]
+                    .iter()
+                    .map(|open| open.count_ones())
+                    .sum();
                 let own = self.open[panel] & ((1 << at) - 1);
                 return (before + own.count_ones()) as usize;
             }

@@ -118,7 +118,10 @@ impl Lazy for Exact<'_> {
 
 impl<'a> Coarse<'a> {
     fn new(exact: &Exact<'a>, lanes: &Lanes) -> Self {
-        let rows = lanes.order().iter().map(|&entry| exact.rows[entry as usize]);
+        let rows = lanes
+            .order()
+            .iter()
+            .map(|&entry| exact.rows[entry as usize]);
         let panels = Panels::new(exact.source, exact.space, rows.collect());
         let mut relevance = vec![[0.0; PANEL_ROWS]; lanes.panels()];
         for (panel, relevance) in relevance.iter_mut().enumerate() {
@@ -165,7 +168,13 @@ impl<'a> Coarse<'a> {
             return false;
         };
         let least = &mut self.least[panel];
-        kernels.raise(&group.panel, &self.queries, first, &self.limits[first..], least);
+        kernels.raise(
+            &group.panel,
+            &self.queries,
+            first,
+            &self.limits[first..],
+            least,
+        );
         for lane in 0..PANEL_ROWS {
             let bound = exact.value_with(self.relevance[panel][lane], least[lane]);
             bounds[lane] = bounds[lane].min(bound);
@@ -235,9 +244,9 @@ impl Diversity for Mmr<'_> {
 
     fn best(&mut self, open: &[u32]) -> usize {
         let exact = &mut self.exact;
-        let lanes = self.lanes.get_or_insert_with(|| {
-            Lanes::new(open, exact.rows.len(), |entry| exact.bound(entry))
-        });
+        let lanes = self
+            .lanes
+            .get_or_insert_with(|| Lanes::new(open, exact.rows.len(), |entry| exact.bound(entry)));
         if exact.chosen.is_empty() || lanes.len() != open.len() {
             // Nothing to compare with, or only a part of what is open.
             return lazy::best(exact, open);
