@@ -41,6 +41,19 @@ impl Source for Watched {
     fn cosine(&self, s: usize, row: u32, rows: &[u32], out: &mut [f32]) {
         self.inner.cosine(s, row, rows, out);
     }
+    fn round(
+        &self,
+        space: usize,
+        row: u32,
+        codes: &mut [i8],
+    ) -> Option<perso_core::store::Rounded> {
+        self.inner.round(space, row, codes)
+    }
+
+    fn unit(&self, space: usize, row: u32, out: &mut [f32]) {
+        self.inner.unit(space, row, out);
+    }
+
     fn column(&self, name: &str) -> Option<&Column> {
         self.inner.column(name)
     }
