@@ -46,7 +46,7 @@ pub fn rank_order<T: TieBreak + ?Sized>(tie: &T, a: Scored, b: Scored) -> Orderi
     }
 }
 
-/// The best `want` of what a walk noted, ties by row, in no particular order. Picked out at the end, because a bounded
+/// The best `want` of what a walk noted, best first, ties by row. Picked out at the end, because a bounded
 /// heap on the way costs a tenth of a search.
 pub fn best_of(mut noted: Vec<Scored>, want: usize) -> Vec<Scored> {
     let order = |a: &Scored, b: &Scored| rank_order(&ByRow, *a, *b);
@@ -54,6 +54,7 @@ pub fn best_of(mut noted: Vec<Scored>, want: usize) -> Vec<Scored> {
         noted.select_nth_unstable_by(want, order);
         noted.truncate(want);
     }
+    noted.sort_unstable_by(order);
     noted
 }
 
