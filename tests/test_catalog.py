@@ -390,9 +390,10 @@ def test_stats_spaces_and_repr(rng):
 
 def test_a_large_catalog_uses_a_graph_and_can_be_interrupted(rng):
     # On a plane of few dimensions: among vectors without structure a walk would have to see most of them.
-    x = (rng.standard_normal((9000, 6)) @ rng.standard_normal((6, 96))).astype(np.float32)
+    # As many as take much longer than the time between two calls of `progress`.
+    x = (rng.standard_normal((30_000, 6)) @ rng.standard_normal((6, 96))).astype(np.float32)
     cat = pc.Catalog({"v": pc.Space(96, "l2", M=8, ef_construction=50), "w": pc.Space(2)})
-    small = rng.standard_normal((9000, 2))
+    small = rng.standard_normal((30_000, 2))
     cat.upsert(range(7000), {"v": x[:7000], "w": small[:7000]})
     assert cat.stats()["spaces"]["v"]["path"] == "graph" and cat.search(x[0], 1, "v").path == "graph"
     before = cat.content_hash, cat.generation, cat.search(x[:9], 5, "v").ids.tolist()
@@ -401,7 +402,7 @@ def test_a_large_catalog_uses_a_graph_and_can_be_interrupted(rng):
         raise LookupError("stop")
 
     with pytest.raises(LookupError):
-        cat.upsert(range(6000, 9000), {"v": x[6000:], "w": small[6000:]}, progress=stop)
+        cat.upsert(range(6000, 30_000), {"v": x[6000:], "w": small[6000:]}, progress=stop)
     assert (cat.content_hash, cat.generation, cat.search(x[:9], 5, "v").ids.tolist()) == before
 
 
