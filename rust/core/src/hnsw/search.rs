@@ -258,7 +258,6 @@ impl Graph {
                         break;
                     }
                     if scratch.visited.insert(neighbour) {
-                        store.prefetch_scale(neighbour);
                         scratch.fresh.push(neighbour);
                     }
                 }
@@ -268,6 +267,11 @@ impl Graph {
                             scratch.fresh.push(neighbour);
                         }
                     }
+                }
+            }
+            if together > 1 {
+                for &row in &scratch.fresh {
+                    store.prefetch_scale(row);
                 }
             }
         }
