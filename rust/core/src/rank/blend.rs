@@ -42,6 +42,7 @@ use crate::error::{Error, Result};
 
 use super::bind::{Bound, Input};
 use super::policy::{Normalize, Shape, SignalSpec};
+use super::pool::Known;
 use super::source::Source;
 
 /// A normaliser with its parameters.
@@ -233,13 +234,19 @@ impl<'a> Blend<'a> {
         }
     }
 
-    /// Appends rows to the table; the first rows are the ones that normalisers are fitted to.
-    pub(crate) fn extend(&mut self, rows: &[u32], table: &mut Table) -> Result<()> {
+    /// Appends rows to the table; the first rows are the ones that normalisers are fitted to. `known` are their
+    /// scores in a space, where somebody has them.
+    pub(crate) fn extend(
+        &mut self,
+        rows: &[u32],
+        known: Option<&Known>,
+        table: &mut Table,
+    ) -> Result<()> {
         let signals = self.bound.len();
         table.values.resize_with(signals, Vec::new);
         let first = table.scores.len();
         for (bound, values) in self.bound.iter().zip(&mut table.values) {
-            self.gather(&bound.input, rows, values)?;
+            self.gather(&bound.input, rows, known, values)?;
         }
         if self.fitted.len() != signals {
             self.fitted = self
@@ -270,11 +277,25 @@ impl<'a> Blend<'a> {
     }
 
     /// Appends the signal's values for some rows.
-    fn gather(&self, input: &Input<'_>, rows: &[u32], out: &mut Vec<f64>) -> Result<()> {
+    fn gather(
+        &self,
+        input: &Input<'_>,
+        rows: &[u32],
+        known: Option<&Known>,
+        out: &mut Vec<f64>,
+    ) -> Result<()> {
         match *input {
             Input::Similarity { space, query } => {
-                let mut scores = vec![0.0f32; rows.len()];
-                self.source.similarity(space, query, rows, &mut scores)?;
+                let mut worked_out = Vec::new();
+                let scores = match known {
+                    Some(known) if known.space == space => &known.scores,
+                    _ => {
+                        worked_out.resize(rows.len(), 0.0f32);
+                        self.source
+                            .similarity(space, query, rows, &mut worked_out)?;
+                        &worked_out
+                    }
+                };
                 if let Some(at) = scores.iter().position(|score| !score.is_finite()) {
                     let name = &self.source.spaces()[space].name;
                     return Err(Error::invalid(

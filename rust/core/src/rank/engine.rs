@@ -12,12 +12,12 @@ use super::caps::Caps;
 use super::diversity;
 use super::explore;
 use super::policy::Policy;
-use super::pool::Retriever;
+use super::pool::{First, Known, Retriever};
 use super::reasons;
 use super::rng::Draws;
 use super::slate::{Asked, PoolTrace, Slate};
 use super::slots::{fill, Deciders, Pool};
-use super::source::{Path, Source};
+use super::source::Source;
 use super::timing::{Clock, Stage};
 
 /// The pool of a running request.
@@ -33,10 +33,28 @@ struct Growing<'a> {
 }
 
 impl Growing<'_> {
-    fn append(&mut self, mut rows: Vec<u32>, clock: &mut Clock) -> Result<()> {
+    fn append(
+        &mut self,
+        mut rows: Vec<u32>,
+        known: Option<Known>,
+        clock: &mut Clock,
+    ) -> Result<()> {
         let ids = self.source.ids();
-        rows.sort_unstable_by(|&a, &b| ids.tie(a, b));
-        self.blend.extend(&rows, &mut self.table)?;
+        let known = match known {
+            None => {
+                rows.sort_unstable_by(|&a, &b| ids.tie(a, b));
+                None
+            }
+            Some(Known { space, scores }) => {
+                let mut both: Vec<(u32, f32)> = rows.iter().copied().zip(scores).collect();
+                both.sort_unstable_by(|a, b| ids.tie(a.0, b.0));
+                rows.clear();
+                rows.extend(both.iter().map(|(row, _)| *row));
+                let scores = both.into_iter().map(|(_, score)| score).collect();
+                Some(Known { space, scores })
+            }
+        };
+        self.blend.extend(&rows, known.as_ref(), &mut self.table)?;
         self.rows.extend_from_slice(&rows);
         self.steps.push(self.rows.len());
         clock.lap(Stage::Score);
@@ -69,7 +87,7 @@ impl Pool for Growing<'_> {
         if rows.is_empty() {
             return Ok(());
         }
-        self.append(rows, clock)
+        self.append(rows, None, clock)
     }
 }
 
@@ -90,7 +108,7 @@ pub(crate) fn run<'a>(
     let mut explore = explore::from_spec(source, spec.explore.as_ref(), inputs.to_vec())?;
     let draws = Draws::new(asked.seed, &asked.request_id);
 
-    let (first, path): (Vec<u32>, Path) = retriever.first(want)?;
+    let First { rows, known, path } = retriever.first(want)?;
     clock.lap(Stage::Retrieve);
     let mut pool = Growing {
         source,
@@ -101,7 +119,7 @@ pub(crate) fn run<'a>(
         table: Table::default(),
         steps: Vec::new(),
     };
-    pool.append(first, &mut clock)?;
+    pool.append(rows, known, &mut clock)?;
     let deciders = Deciders {
         diversity: &mut *diversity,
         caps: &mut caps,

@@ -19,10 +19,25 @@ use super::blend::{Blend, Table};
 use super::policy::Normalize;
 use super::source::{Path, Source};
 
+/// The first rows of a pool.
+pub(crate) struct First {
+    pub(crate) rows: Vec<u32>,
+    /// A space with the score of each row in it, where retrieval has worked that out already.
+    pub(crate) known: Option<Known>,
+    /// How they were found.
+    pub(crate) path: Path,
+}
+
+/// Scores of rows in a space: what [`Source::similarity`] says.
+pub(crate) struct Known {
+    pub(crate) space: usize,
+    pub(crate) scores: Vec<f32>,
+}
+
 /// Where pool rows come from: a live source, or the lists of a record.
 pub(crate) trait Retriever {
-    /// The first `want` rows, and how they were found.
-    fn first(&mut self, want: usize) -> Result<(Vec<u32>, Path)>;
+    /// The first `want` rows.
+    fn first(&mut self, want: usize) -> Result<First>;
 
     /// Up to `want` further rows out of those that `allowed` lets through (which leaves out the ones
     /// already pooled). Empty when there is none.
@@ -52,9 +67,10 @@ impl<'a> Live<'a> {
         }
     }
 
-    /// Up to `want` rows of `eligible`; `None` for the path when no signal retrieves.
-    fn retrieve(&self, want: usize, eligible: &RowSet) -> Result<Option<(Vec<u32>, Path)>> {
+    /// Up to `want` rows of `eligible`; `None` when no signal retrieves.
+    fn retrieve(&self, want: usize, eligible: &RowSet) -> Result<Option<First>> {
         let mut lists: Vec<Vec<u32>> = Vec::new();
+        let mut known = None;
         let mut path = None;
         for bound in self.bound.iter().filter(|bound| bound.retrieves()) {
             let found = match bound.input {
@@ -65,6 +81,14 @@ impl<'a> Live<'a> {
             };
             let all = found.hits.len() == eligible.len();
             lists.push(found.hits.iter().map(|hit| hit.row).collect());
+            known = match bound.input {
+                // Rows of one list alone are all in it.
+                Input::Similarity { space, .. } if lists.len() == 1 => Some(Known {
+                    space,
+                    scores: found.hits.iter().map(|hit| hit.score).collect(),
+                }),
+                _ => None,
+            };
             // One approximate list makes the pool approximate.
             if path != Some(Path::Graph) {
                 path = Some(found.path);
@@ -73,7 +97,11 @@ impl<'a> Live<'a> {
                 break;
             }
         }
-        Ok(path.map(|path| (merge(lists, want), path)))
+        Ok(path.map(|path| First {
+            rows: merge(lists, want),
+            known,
+            path,
+        }))
     }
 
     /// All eligible rows with their blend, normalised over all of them.
@@ -90,7 +118,7 @@ impl<'a> Live<'a> {
             rows.sort_unstable_by(|&a, &b| ids.tie(a, b));
         }
         let mut table = Table::default();
-        Blend::new(self.source, self.bound).extend(&rows, &mut table)?;
+        Blend::new(self.source, self.bound).extend(&rows, None, &mut table)?;
         Ok(table.scores.into_iter().zip(rows).collect())
     }
 
@@ -108,13 +136,17 @@ impl<'a> Live<'a> {
 }
 
 impl Retriever for Live<'_> {
-    fn first(&mut self, want: usize) -> Result<(Vec<u32>, Path)> {
+    fn first(&mut self, want: usize) -> Result<First> {
         if let Some(found) = self.retrieve(want, self.eligible)? {
             return Ok(found);
         }
         let preferences = self.preferences()?;
         self.preferences = Some(preferences.clone());
-        Ok((self.best(preferences, want), Path::Attributes))
+        Ok(First {
+            rows: self.best(preferences, want),
+            known: None,
+            path: Path::Attributes,
+        })
     }
 
     fn deepen(&mut self, want: usize, allowed: &mut dyn FnMut(u32) -> bool) -> Result<Vec<u32>> {
@@ -132,7 +164,7 @@ impl Retriever for Live<'_> {
         }
         Ok(self
             .retrieve(want, &rest)?
-            .map(|(rows, _)| rows)
+            .map(|found| found.rows)
             .unwrap_or_default())
     }
 }

@@ -15,7 +15,7 @@ use crate::ids::Id;
 use super::bind::{bind, explore_inputs, Ask};
 use super::engine;
 use super::policy::Policy;
-use super::pool::Retriever;
+use super::pool::{First, Retriever};
 use super::record::{digest, document, to_value, vector_hash, Document, SCHEMA};
 use super::request::{Counts, User};
 use super::signals::Signals;
@@ -216,8 +216,12 @@ struct RecordedPool {
 }
 
 impl Retriever for RecordedPool {
-    fn first(&mut self, _: usize) -> Result<(Vec<u32>, Path)> {
-        Ok((self.steps.next().unwrap_or_default(), self.path))
+    fn first(&mut self, _: usize) -> Result<First> {
+        Ok(First {
+            rows: self.steps.next().unwrap_or_default(),
+            known: None,
+            path: self.path,
+        })
     }
 
     fn deepen(&mut self, _: usize, _: &mut dyn FnMut(u32) -> bool) -> Result<Vec<u32>> {

@@ -73,7 +73,7 @@ pub trait Source: Sync {
     fn spaces(&self) -> &[SpaceInfo];
 
     /// The best `n` eligible rows: always `min(n, eligible.len())` of them, even where the search is
-    /// approximate.
+    /// approximate. Where no scores came with the candidates, theirs are those of [`Source::similarity`].
     fn retrieve(
         &self,
         space: usize,
