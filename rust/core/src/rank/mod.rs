@@ -23,6 +23,7 @@ pub mod policy;
 mod pool;
 mod reasons;
 mod record;
+mod record_text;
 mod replay;
 mod request;
 pub mod rng;
