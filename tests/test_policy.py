@@ -241,12 +241,20 @@ def test_replace_makes_another_policy() -> None:
 
 
 WEIGHTS = st.floats(-1e6, 1e6, allow_nan=False)
-NORMALIZERS = st.sampled_from(["none", "minmax", "zscore", "rank"])
+NORMALIZERS = st.sampled_from(["none", "minmax", "zscore", "rank", pc.RRF(60), pc.RRF(0.5)])
 NAMES = st.text("abcdefghij_", min_size=1, max_size=8).filter(lambda n: n not in ("similarity", "normalize"))
 SIGNALS = st.one_of(
     WEIGHTS,
     st.builds(pc.Signal, WEIGHTS, st.none() | NORMALIZERS),
     st.builds(pc.Decay, NAMES, st.integers(1, 10**9), WEIGHTS, st.none() | NORMALIZERS),
+    # Upper case, because no model may feed on another.
+    st.builds(
+        pc.Model,
+        st.lists(NAMES.map(str.upper), min_size=1, max_size=3, unique=True),
+        WEIGHTS,
+        st.none() | NORMALIZERS,
+        st.none() | NAMES,
+    ),
 )
 WEIGHTED = st.one_of(WEIGHTS, st.builds(pc.Signal, WEIGHTS, st.none() | NORMALIZERS))
 SIMILARITIES = st.one_of(WEIGHTED, st.dictionaries(NAMES, WEIGHTED, min_size=1, max_size=3))

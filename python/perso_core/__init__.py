@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 from . import _core
 from ._core import FormatError, ReplayError, __version__
-from .blend import Blend, Decay, Signal
-from .calibration import Linear, Percentiles, Sigmoid
+from .blend import Blend, Decay, Model, Signal
+from .calibration import RRF, Linear, Percentiles, Sigmoid
 from .candidates import Candidates
 from .catalog import Catalog, Space
 from .diversity import DPP, MMR, Calibrated, Spread
 from .explore import UCB, EpsilonGreedy, PlackettLuce, Softmax, ThompsonSampling
 from .index import Index, cpu_features, dot, topk
+from .models import OnnxModel
 from .policy import Policy
 from .ranking import rank, replay
 from .results import Fitted, Hit, Hits, Slate, SlateBatch, SlateItem, Tuning
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DPP",
     "MMR",
+    "RRF",
     "UCB",
     "Blend",
     "Calibrated",
@@ -45,6 +47,8 @@ __all__ = [
     "Hits",
     "Index",
     "Linear",
+    "Model",
+    "OnnxModel",
     "Percentiles",
     "PlackettLuce",
     "Policy",

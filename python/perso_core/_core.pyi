@@ -52,6 +52,7 @@ _Columns = dict[str, tuple[str, list[Any]]]
 _Options = tuple[str, str, int, int, str, str | None]
 _Space = tuple[str, int, _Options]
 _ArrowSpace = tuple[str, str, int | None, _Options]
+_Model = Callable[[NDArray[np.float32]], NDArray[np.float64]]
 _Numbers = NDArray[np.float64] | tuple[_Ids, NDArray[np.float64]]
 
 @final
@@ -256,6 +257,7 @@ def rank(
     where: NDArray[np.bool_] | _Ids | None,
     exclude: _Ids | None,
     signals: dict[str, _Numbers],
+    models: dict[str, _Model],
     at_us: int,
     seed: int,
     request_id: str,
@@ -269,6 +271,7 @@ def rank_many(
     where: NDArray[np.bool_] | _Ids | None,
     exclude: list[_Ids] | None,
     signals: dict[str, _Numbers],
+    models: dict[str, _Model],
     at_us: int,
     seed: int,
     request_ids: list[str],

@@ -8,8 +8,8 @@ from __future__ import annotations
 import json
 import keyword
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from fractions import Fraction
 from types import MappingProxyType
@@ -18,9 +18,9 @@ from typing import Any, TypeAlias, TypeVar, cast
 from . import _convert
 from ._types import NORMALIZERS, SHAPES, Shape
 from ._types import Normalize as _Normalize
-from .calibration import Calibration, Linear, Percentiles, Sigmoid, from_document
+from .calibration import RRF, Calibration, Linear, Percentiles, Sigmoid, from_document
 
-__all__ = ["Blend", "Decay", "Signal"]
+__all__ = ["Blend", "Decay", "Model", "Signal"]
 
 MOST = 2**53
 _UNITS = {"w": 604_800_000_000, "d": 86_400_000_000, "h": 3_600_000_000, "m": 60_000_000, "s": 1_000_000}
@@ -74,12 +74,12 @@ def assign(part: object, **values: object) -> None:
 
 
 def _normalize(argument: str, value: object) -> Normalize:
-    if isinstance(value, Linear | Sigmoid | Percentiles):
+    if isinstance(value, Linear | Sigmoid | Percentiles | RRF):
         return value
     if isinstance(value, dict):
         return from_document(value)
     if not isinstance(value, str):
-        expected = f"one of {', '.join(map(repr, NORMALIZERS))}, or a Linear, Sigmoid or Percentiles"
+        expected = f"one of {', '.join(map(repr, NORMALIZERS))}, or a Linear, Sigmoid, Percentiles or RRF"
         raise _convert.wrong_type(argument, expected, _convert.kind_of(value))
     return cast(_Normalize, _convert.choice(argument, value, NORMALIZERS))
 
@@ -103,7 +103,7 @@ class Signal(Part):
     Args:
         weight: the factor of the normalised value; negative turns the signal round.
         normalize: "none", "minmax", "zscore" or "rank", or a fixed calibration: `Linear`, `Sigmoid` or
-            `Percentiles`; None for that of the `Blend` it is in.
+            `Percentiles`; or `RRF`; None for that of the `Blend` it is in.
     """
 
     weight: float = 1.0
@@ -190,6 +190,61 @@ class Decay(Part):
         )
 
 
+@dataclass(frozen=True)
+class Model(Part):
+    """What an outside model makes of other numbers; the model itself comes with the request: `rank(..., models=)`.
+
+    Args:
+        features: what it is fed with, in this order, each once: names of signals of the same `Blend` (their values
+            before normalisation; a weight of 0 makes a signal a mere feature), else of signals of the request, else
+            of bool, int or float attributes. A missing value is NaN. No model feeds another.
+        weight: the factor of the normalised value.
+        normalize: as for `Signal`.
+        version: which version of the model is meant: text for people and logs, part of the policy's hash.
+
+    >>> import perso_core as pc
+    >>> pc.Blend(similarity=0.0, ctr=pc.Model(["similarity", "price"], normalize="none", version="7"))
+    Blend(similarity=Signal(0.0, normalize='minmax'), ctr=Model(['similarity', 'price'], normalize='none', version='7'))
+    """
+
+    features: Sequence[str]
+    weight: float = 1.0
+    normalize: Normalize | None = None
+    version: str | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.features, str) or not isinstance(self.features, Iterable):
+            raise _convert.wrong_type("features", "a list of names", _convert.kind_of(self.features))
+        features = tuple(_convert.text("features", name) for name in self.features)
+        if not features:
+            raise _convert.invalid("features", "at least one name", "none")
+        for i, name in enumerate(features):
+            if name in features[:i]:
+                raise _convert.invalid("features", "each name once", f"{name!r} twice")
+        assign(self, features=features, weight=_convert.real("weight", self.weight))
+        if self.normalize is not None:
+            assign(self, normalize=_normalize("normalize", self.normalize))
+        if self.version is not None:
+            _convert.text("version", self.version)
+
+    def _document(self) -> dict[str, Any]:
+        return {
+            "kind": "model",
+            "weight": self.weight,
+            "normalize": _normalize_document(self.normalize),
+            **self._own_document(),
+        }
+
+    def _own_document(self) -> dict[str, Any]:
+        version = {} if self.version is None else {"version": self.version}
+        return {"features": list(self.features), **version}
+
+    @classmethod
+    def _from_document(cls, document: dict[str, Any]) -> Model:
+        expect_kind(document, "model")
+        return cls(document["features"], document["weight"], document["normalize"], document.get("version"))
+
+
 def _half_life(value: object) -> int:
     """A half-life in microseconds."""
     expected = "a duration such as '3d', '12h', '90m', '45s' or '2w', a timedelta, or seconds"
@@ -221,7 +276,7 @@ def _in_words(count: int) -> str:
     return f"{whole}.{rest:06d}".rstrip("0").rstrip(".") + "s"
 
 
-_AnySignal: TypeAlias = Signal | Decay
+_AnySignal: TypeAlias = Signal | Decay | Model
 _Similarity: TypeAlias = float | Signal | Mapping[str, float | Signal] | None
 
 
@@ -235,9 +290,9 @@ class Blend(Part):
             mean and standard deviation: "minmax" is (x - min) / (max - min), "zscore" is
             (x - mean) / sd, "rank" the average rank from 0 to 1, "none" is x. A `Linear`, `Sigmoid` or
             `Percentiles` does not depend on the pool.
-        **signals: a weight, `Signal` or `Decay` under a name. The name of a weight or a `Signal` is that of a
+        **signals: a weight, `Signal`, `Decay` or `Model` under a name. The name of a weight or a `Signal` is that of a
             signal given to `rank(..., signals=)`, else of a bool, int or float attribute; the name of a
-            `Decay` is free. A missing value contributes 0.
+            `Decay` is free, that of a `Model` names it in `rank(..., models=)`. A missing value contributes 0.
 
     The terms of a slate have the signals' names: "similarity" for one space, "similarity.cf" and so on for
     several, then the keywords in the order they are written in.
@@ -256,7 +311,7 @@ class Blend(Part):
         self,
         similarity: _Similarity = 1.0,
         normalize: Normalize = "minmax",
-        **signals: float | Signal | Decay,
+        **signals: float | Signal | Decay | Model,
     ) -> None:
         default = _normalize("normalize", normalize)
         kept: Signal | Mapping[str, Signal] | None
@@ -277,6 +332,8 @@ class Blend(Part):
                 named[name] = Decay(
                     value.attribute, value.half_life, value.weight, value.normalize or default, value.shape
                 )
+            elif isinstance(value, Model):
+                named[name] = replace(value, normalize=value.normalize or default)
             else:
                 named[name] = _weighted(name, value, default)
         if kept is None and not named:
@@ -295,7 +352,7 @@ class Blend(Part):
         return self._similarity
 
     @property
-    def signals(self) -> Mapping[str, Signal | Decay]:
+    def signals(self) -> Mapping[str, Signal | Decay | Model]:
         """The other signals by name, each with its normaliser."""
         return self._signals
 
@@ -320,6 +377,8 @@ class Blend(Part):
                         **value._shape_document(),
                     )
                 )
+            elif isinstance(value, Model):
+                out.append(_named(value, "model", name, **value._own_document()))
             else:
                 out.append(_named(value, "value", name))
         return {"signals": out}
@@ -328,7 +387,7 @@ class Blend(Part):
     def _from_document(cls, document: dict[str, Any]) -> Blend:
         bare: Signal | None = None
         spaces: dict[str, float | Signal] = {}
-        signals: dict[str, float | Signal | Decay] = {}
+        signals: dict[str, float | Signal | Decay | Model] = {}
         for one in document["signals"]:
             weight, normalize = one["weight"], one["normalize"]
             if one["kind"] == "similarity":
@@ -341,10 +400,12 @@ class Blend(Part):
                 signals[one["name"]] = Decay(
                     one["attribute"], half_life, weight, normalize, one.get("shape", "exponential")
                 )
+            elif one["kind"] == "model":
+                signals[one["name"]] = Model(one["features"], weight, normalize, one.get("version"))
             elif one["kind"] == "value":
                 signals[one["name"]] = Signal(weight, normalize)
             else:
-                raise _convert.invalid("kind", "'similarity', 'value' or 'decay'", repr(one["kind"]))
+                raise _convert.invalid("kind", "'similarity', 'value', 'decay' or 'model'", repr(one["kind"]))
         similarity: _Similarity = spaces or bare
         blend = cls(similarity, "minmax", **signals)
         # Names and order are part of a policy's hash, so what a Blend would write otherwise it cannot be.
@@ -396,7 +457,9 @@ def _weighted(argument: str, value: object, default: Normalize) -> Signal:
         return Signal(value.weight, value.normalize or default)
     if isinstance(value, bool) or not hasattr(value, "__float__"):
         kinds = (
-            "a number or a Signal" if argument.startswith("similarity") else "a number, a Signal or a Decay"
+            "a number or a Signal"
+            if argument.startswith("similarity")
+            else "a number, a Signal, a Decay or a Model"
         )
         raise _convert.wrong_type(argument, kinds, _convert.kind_of(value))
     return Signal(_convert.real(argument, value), default)
@@ -416,4 +479,8 @@ def _short(signal: _AnySignal | None, common: Normalize) -> str:
         weight = "" if signal.weight == 1.0 else f", weight={signal.weight!r}"
         shape = "" if signal.shape == "exponential" else f", shape={signal.shape!r}"
         return f"Decay({signal.attribute!r}, half_life={signal.half_life!r}{weight}{own}{shape})"
+    if isinstance(signal, Model):
+        weight = "" if signal.weight == 1.0 else f", weight={signal.weight!r}"
+        version = "" if signal.version is None else f", version={signal.version!r}"
+        return f"Model({list(signal.features)!r}{weight}{own}{version})"
     return f"Signal({signal.weight!r}{own})" if own else repr(signal.weight)

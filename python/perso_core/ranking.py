@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _convert, _core
-from ._types import Ids, Moment, Signals, User, Where
+from . import models as _models
+from ._types import Ids, Models, Moment, Signals, User, Where
 from .candidates import Candidates
 from .catalog import Catalog
 from .policy import Policy
@@ -32,6 +33,7 @@ def rank(
     where: Where | None = ...,
     exclude: Ids | None = ...,
     signals: Signals | None = ...,
+    models: Models | None = ...,
     at: Moment | None = ...,
     seed: int | None = ...,
     request_id: str | None = ...,
@@ -47,6 +49,7 @@ def rank(
     where: Where | None = ...,
     exclude: Ids | Sequence[Ids] | None = ...,
     signals: Signals | None = ...,
+    models: Models | None = ...,
     at: Moment | None = ...,
     seed: int | None = ...,
     request_id: str | Sequence[str] | None = ...,
@@ -61,6 +64,7 @@ def rank(
     where: Where | None = None,
     exclude: Ids | Sequence[Ids] | None = None,
     signals: Signals | None = None,
+    models: Models | None = None,
     at: Moment | None = None,
     seed: int | None = None,
     request_id: str | Sequence[str] | None = None,
@@ -82,6 +86,12 @@ def rank(
         signals: {name: numbers} for signals that the policy's `Blend` or `explore` names: a number for each item in
             the order of `cat.ids` (None for a missing one), or {id: number}. They come before attributes of the
             same name.
+        models: {name: model} for each `Model` of the policy's `Blend`: an object with predict, such as a LightGBM
+            Booster or a fitted estimator of scikit-learn, an `OnnxModel`, or a callable. It gets a (rows, features)
+            float32 matrix, NaN where a value is missing, rows in the order of ids, and answers with (rows,) finite
+            numbers; names of features that it states must be the policy's. It is asked once for a request's pool,
+            and again for each deepening of it, with the GIL held and the catalog locked against change: it must not
+            use the catalog. What it raises surfaces as it is.
         at: the moment that decays are measured from: a datetime (without a zone: UTC), ISO 8601 text, or
             seconds since the epoch. None for now; it is always recorded.
         seed: of the random numbers, together with the request's id; None for a random one.
@@ -103,6 +113,7 @@ def rank(
     k = _convert.integer("k", k, 1)
     allowed = _convert.mask_or_ids("where", where)
     numbers = _convert.signals(signals)
+    asked = _models.bind(policy, models)
     at_us = time.time_ns() // 1000 if at is None else _convert.microseconds("at", at)
     drawn = secrets.randbits(63) if seed is None else _convert.seed(seed)
     threads = _convert.threads(num_threads)
@@ -115,13 +126,25 @@ def rank(
         without = _convert.optional_ids("exclude", exclude)
         return Slate(
             _core.rank(
-                source, vectors, policy._handle, k, allowed, without, numbers, at_us, drawn, request_id
+                source, vectors, policy._handle, k, allowed, without, numbers, asked, at_us, drawn, request_id
             )
         )
     names = _request_ids(request_id, count)
     lists = _exclusions(exclude, count)
     slates = _core.rank_many(
-        source, vectors, count, policy._handle, k, allowed, lists, numbers, at_us, drawn, names, threads
+        source,
+        vectors,
+        count,
+        policy._handle,
+        k,
+        allowed,
+        lists,
+        numbers,
+        asked,
+        at_us,
+        drawn,
+        names,
+        threads,
     )
     return SlateBatch([Slate(slate) for slate in slates])
 

@@ -84,6 +84,8 @@ impl From<&Error> for Status {
             Error::Replay(_) => Status::Replay,
             Error::Io(_) => Status::Io,
             Error::Interrupted => Status::Interrupted,
+            // No C call hands over code of the caller's that may fail.
+            Error::Outside(_) => Status::InvalidValue,
         }
     }
 }

@@ -37,6 +37,8 @@ pub enum Error {
     Replay(String),
     /// The operating system refused (`OSError`).
     Io(std::io::Error),
+    /// What code of the caller's own raised, as it is.
+    Outside(Box<dyn std::error::Error + Send + Sync>),
     /// The caller's progress hook asked to stop; nothing was changed.
     Interrupted,
 }
@@ -102,6 +104,7 @@ impl fmt::Display for Error {
             Error::Format(message) => f.write_str(message),
             Error::Replay(reason) => write!(f, "the record cannot be replayed: {reason}"),
             Error::Io(error) => error.fmt(f),
+            Error::Outside(error) => error.fmt(f),
             Error::Interrupted => f.write_str("interrupted"),
         }
     }
@@ -111,6 +114,7 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Error::Io(error) => Some(error),
+            Error::Outside(error) => Some(&**error),
             _ => None,
         }
     }

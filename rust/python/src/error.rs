@@ -72,6 +72,10 @@ impl From<Failure> for PyErr {
     fn from(failure: Failure) -> PyErr {
         match failure {
             Failure::Python(error) => error,
+            Failure::Core(Error::Outside(error)) => match error.downcast::<PyErr>() {
+                Ok(raised) => *raised,
+                Err(other) => PyRuntimeError::new_err(other.to_string()),
+            },
             Failure::Core(error) => {
                 let message = error.to_string();
                 match error {
@@ -81,7 +85,7 @@ impl From<Failure> for PyErr {
                     Error::Format(_) => FormatError::new_err(message),
                     Error::Replay(_) => ReplayError::new_err(message),
                     Error::Io(error) => error.into(),
-                    Error::Interrupted => PyRuntimeError::new_err(message),
+                    Error::Interrupted | Error::Outside(_) => PyRuntimeError::new_err(message),
                 }
             }
         }

@@ -12,6 +12,7 @@ mod convert;
 mod error;
 mod index;
 mod kernels;
+mod model;
 mod policy;
 mod progress;
 mod ranking;

@@ -15,6 +15,7 @@ use crate::candidates::Candidates;
 use crate::catalog::Catalog;
 use crate::convert::{self, Filter};
 use crate::error::Outcome;
+use crate::model::{models_in, GivenModels};
 use crate::policy::Policy;
 use crate::slate::{Origin, Slate};
 
@@ -79,8 +80,15 @@ fn signals_in(signals: &Bound<'_, PyDict>) -> Outcome<Vec<GivenSignal>> {
     Ok(out)
 }
 
-fn bind_signals(source: &dyn Source, given: &[GivenSignal]) -> Result<Arc<Signals>, Error> {
+fn bind_signals(
+    source: &dyn Source,
+    given: &[GivenSignal],
+    models: &GivenModels,
+) -> Result<Arc<Signals>, Error> {
     let mut signals = Signals::new();
+    for (name, model) in models {
+        signals.insert_model(name, Arc::clone(model))?;
+    }
     for signal in given {
         match signal {
             GivenSignal::All(name, values) => {
@@ -109,7 +117,7 @@ fn name_bare_vector(source: &dyn Source, policy: &Policy, user: &mut User) -> Re
 }
 
 #[pyfunction]
-#[pyo3(signature = (source, user, policy, k, r#where, exclude, signals, at_us, seed, request_id))]
+#[pyo3(signature = (source, user, policy, k, r#where, exclude, signals, models, at_us, seed, request_id))]
 #[allow(clippy::too_many_arguments)] // One for each argument of the Python function.
 pub fn rank(
     py: Python<'_>,
@@ -120,6 +128,7 @@ pub fn rank(
     r#where: Option<&Bound<'_, PyAny>>,
     exclude: Option<&Bound<'_, PyAny>>,
     signals: &Bound<'_, PyDict>,
+    models: &Bound<'_, PyDict>,
     at_us: i64,
     seed: u64,
     request_id: String,
@@ -129,6 +138,7 @@ pub fn rank(
     let filter = Filter::new("where", r#where)?;
     let exclude = convert::optional_ids("exclude", exclude)?;
     let signals = signals_in(signals)?;
+    let models = models_in(models)?;
     let held = source.hold();
     let policy: &Policy = &policy;
     py.detach(|| {
@@ -141,7 +151,7 @@ pub fn rank(
                 user,
                 k,
                 eligible,
-                signals: bind_signals(source, &signals)?,
+                signals: bind_signals(source, &signals, &models)?,
                 at: at_us,
                 seed,
                 request_id,
@@ -154,7 +164,7 @@ pub fn rank(
 }
 
 #[pyfunction]
-#[pyo3(signature = (source, users, count, policy, k, r#where, exclude, signals, at_us, seed, request_ids, num_threads))]
+#[pyo3(signature = (source, users, count, policy, k, r#where, exclude, signals, models, at_us, seed, request_ids, num_threads))]
 #[allow(clippy::too_many_arguments)] // One for each argument of the Python function.
 pub fn rank_many(
     py: Python<'_>,
@@ -166,6 +176,7 @@ pub fn rank_many(
     r#where: Option<&Bound<'_, PyAny>>,
     exclude: Option<Vec<Bound<'_, PyAny>>>,
     signals: &Bound<'_, PyDict>,
+    models: &Bound<'_, PyDict>,
     at_us: i64,
     seed: u64,
     request_ids: Vec<String>,
@@ -194,12 +205,13 @@ pub fn rank_many(
         }
     };
     let signals = signals_in(signals)?;
+    let models = models_in(models)?;
     let held = source.hold();
     let policy: &Policy = &policy;
     py.detach(|| {
         let threads = threads::resolve("num_threads", num_threads)?;
         held.with(|source, origin| {
-            let signals = bind_signals(source, &signals)?;
+            let signals = bind_signals(source, &signals, &models)?;
             let mut requests = Vec::with_capacity(count);
             for (i, request_id) in request_ids.into_iter().enumerate() {
                 let mut user = users.as_mut().map(|users| std::mem::take(&mut users[i]));

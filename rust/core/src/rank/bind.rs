@@ -4,6 +4,7 @@
 use crate::column::{Column, ColumnType};
 use crate::error::{Error, Result};
 
+use super::model::Predict;
 use super::policy::{Policy, Shape, SignalSpec};
 use super::signals::{argument, SignalLookup, Signals};
 use super::source::Source;
@@ -26,13 +27,28 @@ pub(crate) enum Input<'a> {
         half_life: f64,
         shape: Shape,
     },
+    /// What a model makes of the signal's features.
+    Model(&'a dyn Predict),
+}
+
+/// One column of what a model is fed with.
+#[derive(Clone, Copy)]
+pub(crate) enum Feature<'a> {
+    /// The value, before normalisation, of the bound signal at this position.
+    Bound(usize),
+    /// A number that the blend itself does not use.
+    Other(Input<'a>),
+    /// A similarity, and there is no user.
+    Missing,
 }
 
 /// A signal of the policy that this request has an input for.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(crate) struct Bound<'a> {
     pub(crate) spec: &'a SignalSpec,
     pub(crate) input: Input<'a>,
+    /// Of a model only.
+    pub(crate) features: Vec<Feature<'a>>,
 }
 
 impl Bound<'_> {
@@ -47,6 +63,8 @@ pub(crate) struct Ask<'a> {
     pub(crate) user: Option<&'a [(String, Vec<f32>)]>,
     pub(crate) signals: &'a Signals,
     pub(crate) at: i64,
+    /// Whether the answers of models are among the signals, as they are in a record.
+    pub(crate) models_recorded: bool,
 }
 
 /// Finds the input of every signal of the policy, and refuses what the policy would ignore.
@@ -97,11 +115,79 @@ pub(crate) fn bind<'a>(
                 half_life: *half_life_us as f64,
                 shape: *shape,
             }),
+            SignalSpec::Model { name, .. } => {
+                let recorded = ask.signals.lookup(name).filter(|_| ask.models_recorded);
+                if recorded.is_some() {
+                    used_signals.push(name.as_str());
+                }
+                Some(match recorded {
+                    Some(values) => Input::Signal(values),
+                    None => Input::Model(the_model(ask.signals, name)?),
+                })
+            }
         };
-        bound.extend(input.map(|input| Bound { spec, input }));
+        bound.extend(input.map(|input| Bound {
+            spec,
+            input,
+            features: Vec::new(),
+        }));
+    }
+    let features = bound
+        .iter()
+        .map(|one| bind_features(source, policy, ask.signals, &bound, one, &mut used_signals))
+        .collect::<Result<Vec<_>>>()?;
+    for (one, features) in bound.iter_mut().zip(features) {
+        one.features = features;
     }
     refuse_unused(source, policy, ask, &used_spaces, &used_signals, uses_given)?;
     Ok(bound)
+}
+
+fn the_model<'a>(signals: &'a Signals, name: &str) -> Result<&'a dyn Predict> {
+    signals.model(name).ok_or_else(|| {
+        let given: Vec<String> = signals.model_names().map(|n| format!("{n:?}")).collect();
+        Error::invalid(
+            "models",
+            format!("a model named {name:?}, which the policy's Blend asks for"),
+            if given.is_empty() {
+                "none".to_string()
+            } else {
+                given.join(", ")
+            },
+        )
+    })
+}
+
+/// What a model is fed with: nothing for other signals, and for models whose answers are recorded.
+fn bind_features<'a>(
+    source: &'a dyn Source,
+    policy: &'a Policy,
+    signals: &'a Signals,
+    bound: &[Bound<'a>],
+    one: &Bound<'a>,
+    used: &mut Vec<&'a str>,
+) -> Result<Vec<Feature<'a>>> {
+    let (SignalSpec::Model { features, .. }, Input::Model(_)) = (one.spec, one.input) else {
+        return Ok(Vec::new());
+    };
+    let mut out = Vec::with_capacity(features.len());
+    for name in features {
+        let named = |spec: &SignalSpec| spec.name() == name;
+        out.push(if let Some(at) = bound.iter().position(|b| named(b.spec)) {
+            Feature::Bound(at)
+        } else if policy.signals().iter().any(named) {
+            Feature::Missing
+        } else if let Some(values) = signals.lookup(name) {
+            used.push(name);
+            if let Some(len) = values.rows() {
+                check_rows(name, len, source.ids().rows_len())?;
+            }
+            Feature::Other(Input::Signal(values))
+        } else {
+            Feature::Other(Input::Attribute(numeric_column(source, name)?))
+        });
+    }
+    Ok(out)
 }
 
 /// The numbers that exploration reads, in the order of its posterior's names.
@@ -281,8 +367,12 @@ fn refuse_unused(
         let known: Vec<String> = policy
             .signals()
             .iter()
-            .filter(|spec| matches!(spec, SignalSpec::Value { .. }))
-            .map(SignalSpec::name)
+            .flat_map(|spec| match spec {
+                SignalSpec::Value { name, .. } => std::slice::from_ref(name),
+                SignalSpec::Model { features, .. } => features,
+                _ => &[],
+            })
+            .map(String::as_str)
             .chain(explored)
             .map(|name| format!("{name:?}"))
             .collect();
@@ -295,6 +385,18 @@ fn refuse_unused(
             )
         };
         return Err(Error::invalid("signals", known, format!("{name:?}")));
+    }
+    let modelled = |name: &&str| {
+        let model =
+            |spec: &SignalSpec| matches!(spec, SignalSpec::Model { .. }) && spec.name() == *name;
+        policy.signals().iter().any(model)
+    };
+    if let Some(name) = ask.signals.model_names().find(|name| !modelled(name)) {
+        return Err(Error::invalid(
+            "models",
+            "models that the policy's Blend names",
+            format!("{name:?}"),
+        ));
     }
     if source.given_scores().is_some() && !uses_given {
         return Err(Error::invalid(

@@ -11,6 +11,9 @@
 //! - `rank`: `(below + (equal - 1) / 2) / (n - 1)`: the average rank of ties, 0 for the smallest and 1
 //!   for the largest
 //!
+//! - `rrf`: `1 / (k + 1 + above)`, with `above` the number of larger values: reciprocal rank fusion (Cormack, Clarke
+//!   and Buettcher, SIGIR 2009), where equal values share their best rank
+//!
 //! Three know nothing of the pool, so a term means the same in every slate:
 //!
 //! - `linear`: `(x - origin) / unit`
@@ -20,7 +23,7 @@
 //!   several quantiles have
 //!
 //! A pool whose values are all the same tells nothing apart: each of its values becomes 0 (but not
-//! under `none` and the last three). A missing value contributes 0: under `minmax` and `rank` that is the value of the
+//! under `none`, `rrf` and the last three). A missing value contributes 0: under `minmax` and `rank` that is the value of the
 //! pool's last, under `zscore` that of its average.
 //!
 //! The parameters are fitted once, to the first pool, in the order of ids (so the sums in them do not
@@ -40,7 +43,8 @@
 
 use crate::error::{Error, Result};
 
-use super::bind::{Bound, Input};
+use super::bind::{Bound, Feature, Input};
+use super::model::Predict;
 use super::policy::{Normalize, Shape, SignalSpec};
 use super::pool::Known;
 use super::source::Source;
@@ -58,6 +62,13 @@ pub enum Normaliser {
         origin: f64,
         /// The difference that becomes 1.
         unit: f64,
+    },
+    /// `1 / (k + rank)` against these values, ascending.
+    Reciprocal {
+        /// What is added to the rank.
+        k: f64,
+        /// The pool's values.
+        sorted: Vec<f64>,
     },
     /// Average rank against these values, ascending, as a share of the last.
     Rank(Vec<f64>),
@@ -80,6 +91,10 @@ impl Normaliser {
             &Normalize::Linear { origin, unit } => return Normaliser::Affine { origin, unit },
             &Normalize::Sigmoid { origin, unit } => return Normaliser::Sigmoid { origin, unit },
             Normalize::Percentiles { at } => return Normaliser::Percentiles(at.clone()),
+            &Normalize::Rrf { k } => {
+                let sorted = ascending(values);
+                return Normaliser::Reciprocal { k, sorted };
+            }
             Normalize::Minmax | Normalize::Zscore | Normalize::Rank => {}
         }
         let present = || values.iter().copied().filter(|value| !value.is_nan());
@@ -105,11 +120,7 @@ impl Normaliser {
                     present().fold(0.0, |sum, value| sum + (value - mean) * (value - mean));
                 affine(mean, (square / n).sqrt())
             }
-            _ => {
-                let mut sorted: Vec<f64> = present().map(|value| value + 0.0).collect();
-                sorted.sort_unstable_by(f64::total_cmp);
-                Normaliser::Rank(sorted)
-            }
+            _ => Normaliser::Rank(ascending(values)),
         }
     }
 
@@ -119,7 +130,15 @@ impl Normaliser {
             Normaliser::Identity => value,
             Normaliser::Zero => 0.0 * value,
             Normaliser::Affine { origin, unit } => (value - origin) / unit,
-            Normaliser::Rank(_) | Normaliser::Percentiles(_) if value.is_nan() => value,
+            Normaliser::Rank(_) | Normaliser::Percentiles(_) | Normaliser::Reciprocal { .. }
+                if value.is_nan() =>
+            {
+                value
+            }
+            Normaliser::Reciprocal { k, sorted } => {
+                let better = sorted.len() - sorted.partition_point(|other| *other <= value);
+                1.0 / (k + 1.0 + better as f64)
+            }
             Normaliser::Rank(sorted) => {
                 let (below, equal) = place(sorted, value);
                 let last = (sorted.len() - 1) as f64;
@@ -145,6 +164,14 @@ impl Normaliser {
             }
         }
     }
+}
+
+/// The values that are there, ascending, without negative zeros.
+fn ascending(values: &[f64]) -> Vec<f64> {
+    let present = values.iter().copied().filter(|value| !value.is_nan());
+    let mut sorted: Vec<f64> = present.map(|value| value + 0.0).collect();
+    sorted.sort_unstable_by(f64::total_cmp);
+    sorted
 }
 
 /// How many of some ascending numbers are below a value, and how many are equal to it.
@@ -223,6 +250,7 @@ pub(crate) struct Blend<'a> {
     source: &'a dyn Source,
     bound: &'a [Bound<'a>],
     fitted: Vec<Normaliser>,
+    asks_models: bool,
 }
 
 impl<'a> Blend<'a> {
@@ -231,6 +259,15 @@ impl<'a> Blend<'a> {
             source,
             bound,
             fitted: Vec::new(),
+            asks_models: true,
+        }
+    }
+
+    /// The same with the answers of models missing.
+    pub(crate) fn without_models(self) -> Self {
+        Blend {
+            asks_models: false,
+            ..self
         }
     }
 
@@ -247,6 +284,16 @@ impl<'a> Blend<'a> {
         let first = table.scores.len();
         for (bound, values) in self.bound.iter().zip(&mut table.values) {
             self.gather(&bound.input, rows, known, values)?;
+        }
+        for (s, bound) in self.bound.iter().enumerate() {
+            if let Input::Model(model) = bound.input {
+                let answers = if self.asks_models {
+                    self.ask(model, bound, rows, &table.values, first)?
+                } else {
+                    vec![f64::NAN; rows.len()]
+                };
+                table.values[s].extend(answers);
+            }
         }
         if self.fitted.len() != signals {
             self.fitted = self
@@ -276,7 +323,59 @@ impl<'a> Blend<'a> {
         Ok(())
     }
 
-    /// Appends the signal's values for some rows.
+    /// What a model says of some rows, whose other values start at `first`.
+    fn ask(
+        &self,
+        model: &dyn Predict,
+        bound: &Bound<'_>,
+        rows: &[u32],
+        values: &[Vec<f64>],
+        first: usize,
+    ) -> Result<Vec<f64>> {
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        let width = bound.features.len();
+        let mut features = vec![f32::NAN; rows.len() * width];
+        let mut other = Vec::new();
+        for (f, feature) in bound.features.iter().enumerate() {
+            let column = match feature {
+                Feature::Bound(at) => &values[*at][first..],
+                Feature::Other(input) => {
+                    other.clear();
+                    self.gather(input, rows, None, &mut other)?;
+                    &other
+                }
+                Feature::Missing => continue,
+            };
+            for (row, &value) in features.chunks_exact_mut(width).zip(column) {
+                row[f] = value as f32;
+            }
+        }
+        let answers = model.predict(&features, rows.len(), width)?;
+        let argument = || format!("models[{:?}]", bound.spec.name());
+        if answers.len() != rows.len() {
+            return Err(Error::invalid(
+                argument(),
+                format!("{} numbers, one per row", rows.len()),
+                answers.len(),
+            ));
+        }
+        match answers.iter().position(|answer| !answer.is_finite()) {
+            Some(at) => Err(Error::invalid(
+                argument(),
+                "finite numbers",
+                format!(
+                    "{} for item {}",
+                    answers[at],
+                    self.source.ids().id(rows[at])
+                ),
+            )),
+            None => Ok(answers),
+        }
+    }
+
+    /// Appends the signal's values for some rows; none for a model, which is asked when the others are there.
     fn gather(
         &self,
         input: &Input<'_>,
@@ -323,6 +422,7 @@ impl<'a> Blend<'a> {
                 Some(time) => decay(shape, at, time, half_life),
                 None => f64::NAN,
             })),
+            Input::Model(_) => {}
         }
         Ok(())
     }

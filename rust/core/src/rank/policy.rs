@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 use crate::error::{Error, Result};
 
 pub use super::explore::ExploreSpec;
+use super::model::{validate_explored, validate_features};
 
 /// The document's schema name.
 pub const SCHEMA: &str = "perso_core.policy/1";
@@ -99,6 +100,20 @@ pub enum SignalSpec {
         /// Normaliser.
         normalize: Normalize,
     },
+    /// What a model that comes with the request makes of other numbers.
+    Model {
+        /// Term name, and name of the model.
+        name: String,
+        /// What it is fed with, in this order: signals of this blend, request signals or attributes.
+        features: Vec<String>,
+        /// Which version of the model is meant: text for people and for logs.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        version: Option<String>,
+        /// Factor.
+        weight: f64,
+        /// Normaliser.
+        normalize: Normalize,
+    },
 }
 
 impl SignalSpec {
@@ -107,7 +122,8 @@ impl SignalSpec {
         match self {
             SignalSpec::Similarity { name, .. }
             | SignalSpec::Value { name, .. }
-            | SignalSpec::Decay { name, .. } => name,
+            | SignalSpec::Decay { name, .. }
+            | SignalSpec::Model { name, .. } => name,
         }
     }
 
@@ -116,7 +132,8 @@ impl SignalSpec {
         match self {
             SignalSpec::Similarity { weight, .. }
             | SignalSpec::Value { weight, .. }
-            | SignalSpec::Decay { weight, .. } => *weight,
+            | SignalSpec::Decay { weight, .. }
+            | SignalSpec::Model { weight, .. } => *weight,
         }
     }
 
@@ -125,7 +142,8 @@ impl SignalSpec {
         match self {
             SignalSpec::Similarity { normalize, .. }
             | SignalSpec::Value { normalize, .. }
-            | SignalSpec::Decay { normalize, .. } => normalize,
+            | SignalSpec::Decay { normalize, .. }
+            | SignalSpec::Model { normalize, .. } => normalize,
         }
     }
 
@@ -136,7 +154,9 @@ impl SignalSpec {
                 space: Some(space), ..
             } => format!("similarity[{space:?}]"),
             SignalSpec::Similarity { .. } => "similarity".into(),
-            SignalSpec::Value { name, .. } | SignalSpec::Decay { name, .. } => name.clone(),
+            SignalSpec::Value { name, .. }
+            | SignalSpec::Decay { name, .. }
+            | SignalSpec::Model { name, .. } => name.clone(),
         }
     }
 }
@@ -186,6 +206,11 @@ pub enum Normalize {
         /// The difference over which it rises from there to 0.73.
         unit: f64,
     },
+    /// `1 / (k + rank)`, with rank 1 for the largest of the pool.
+    Rrf {
+        /// What softens the lead of the first.
+        k: f64,
+    },
     /// The share of a population below, from its quantiles.
     Percentiles {
         /// Quantiles at even steps from 0 to 1, ascending.
@@ -210,6 +235,13 @@ impl Normalize {
                     return Err(Error::invalid(name, "a finite number other than 0", unit));
                 }
                 Ok(())
+            }
+            Normalize::Rrf { k } => {
+                if (0.0..=f64::MAX).contains(k) {
+                    return Ok(());
+                }
+                let name = format!("{argument}.normalize.k");
+                Err(Error::invalid(name, "a finite number of at least 0", k))
             }
             Normalize::Percentiles { at } => {
                 let rising = at.windows(2).all(|pair| pair[0] <= pair[1]) && at.first() < at.last();
@@ -366,7 +398,10 @@ fn validate(spec: &PolicySpec) -> Result<()> {
         }
     }
     match &spec.explore {
-        Some(explore) => explore.validate(spec.diversity.is_some()),
+        Some(explore) => {
+            explore.validate(spec.diversity.is_some())?;
+            validate_explored(spec)
+        }
         None => Ok(()),
     }
 }
@@ -483,6 +518,7 @@ fn validate_signals(signals: &[SignalSpec]) -> Result<()> {
                     ));
                 }
             }
+            SignalSpec::Model { features, .. } => validate_features(&argument, features, signals)?,
             SignalSpec::Value { .. } => {}
         }
     }

@@ -3,7 +3,7 @@
 //! With a user, every similarity of positive weight retrieves as many rows as the pool shall have;
 //! the lists are merged round-robin (first signal first) until that many distinct rows are there.
 //! Without one, or when no similarity is wanted, all eligible rows are ranked by the blend itself,
-//! normalised over all of them, and the best are taken.
+//! normalised over all of them, and the best are taken. Models are left out of that: they see a pool.
 //!
 //! Within a step rows are sorted by id, so what follows does not depend on the order of the source.
 
@@ -118,7 +118,9 @@ impl<'a> Live<'a> {
             rows.sort_unstable_by(|&a, &b| ids.tie(a, b));
         }
         let mut table = Table::default();
-        Blend::new(self.source, self.bound).extend(&rows, None, &mut table)?;
+        Blend::new(self.source, self.bound)
+            .without_models()
+            .extend(&rows, None, &mut table)?;
         Ok(table.scores.into_iter().zip(rows).collect())
     }
 

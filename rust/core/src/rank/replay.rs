@@ -81,6 +81,7 @@ fn try_replay(json: &str, source: &dyn Source, user: Option<User>) -> Result<Sla
         user: user.as_deref(),
         signals: &signals,
         at: recorded.at,
+        models_recorded: true,
     };
     let bound = bind(source, &policy, &ask)?;
     let inputs = explore_inputs(source, &policy, &signals)?;

@@ -1,15 +1,19 @@
 //! Numbers per row that the caller brings.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::ids::{IdMap, Ids};
 use crate::select::check_kind;
 
-/// Numbers per row that the caller brings, by signal name.
+use super::model::Predict;
+
+/// Numbers per row that the caller brings, by signal name, and models that make some.
 #[derive(Clone, Debug, Default)]
 pub struct Signals {
     by_name: BTreeMap<String, SignalValues>,
+    models: BTreeMap<String, Arc<dyn Predict>>,
 }
 
 /// The numbers of one signal. A row without one contributes 0.
@@ -106,6 +110,29 @@ impl Signals {
             finite(name, value)?;
         }
         self.put(name, SignalValues::Sparse(values))
+    }
+
+    /// The model behind a signal of kind `model`.
+    pub fn insert_model(&mut self, name: &str, model: Arc<dyn Predict>) -> Result<()> {
+        if self.models.contains_key(name) {
+            return Err(Error::invalid(
+                "models",
+                "each name once",
+                format!("{name:?} twice"),
+            ));
+        }
+        self.models.insert(name.to_string(), model);
+        Ok(())
+    }
+
+    /// A model that has been given.
+    pub(crate) fn model(&self, name: &str) -> Option<&dyn Predict> {
+        self.models.get(name).map(|model| &**model)
+    }
+
+    /// The names of the models, sorted.
+    pub fn model_names(&self) -> impl Iterator<Item = &str> {
+        self.models.keys().map(String::as_str)
     }
 
     fn put(&mut self, name: &str, values: SignalValues) -> Result<()> {

@@ -1,0 +1,39 @@
+//! Models of the caller's: Python callables that the core may ask.
+
+use std::sync::Arc;
+
+use numpy::{IntoPyArray, PyArrayMethods, PyReadonlyArray1};
+use perso_core::error::{Error, Result};
+use perso_core::rank::Predict;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use crate::error::Outcome;
+
+/// Models by the name of their signal.
+pub type GivenModels = Vec<(String, Arc<dyn Predict>)>;
+
+/// A callable from a (rows, width) float32 array to a (rows,) float64 array.
+#[derive(Debug)]
+struct Callable(Py<PyAny>);
+
+impl Predict for Callable {
+    /// Takes the GIL for the call.
+    fn predict(&self, features: &[f32], rows: usize, width: usize) -> Result<Vec<f64>> {
+        Python::attach(|py| -> PyResult<Vec<f64>> {
+            let matrix = features.to_vec().into_pyarray(py).reshape([rows, width])?;
+            let answers: PyReadonlyArray1<'_, f64> = self.0.bind(py).call1((matrix,))?.extract()?;
+            Ok(answers.as_array().to_vec())
+        })
+        .map_err(|raised| Error::Outside(Box::new(raised)))
+    }
+}
+
+/// The models of a request.
+pub fn models_in(models: &Bound<'_, PyDict>) -> Outcome<GivenModels> {
+    let mut out: GivenModels = Vec::with_capacity(models.len());
+    for (name, model) in models.iter() {
+        out.push((name.extract()?, Arc::new(Callable(model.unbind()))));
+    }
+    Ok(out)
+}
