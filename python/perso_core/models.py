@@ -47,7 +47,7 @@ def bind(policy: Policy, models: object) -> dict[str, Predict]:
             raise _convert.wrong_type(
                 argument, "an object with predict(features), or a callable", _convert.kind_of(model)
             )
-        _check_names(argument, wanted[name].features, _stated_names(model))
+        _check_names(argument, tuple(wanted[name].features), _stated_names(model))
         out[name] = _checked(argument, predict)
     return out
 
