@@ -11,7 +11,7 @@ from ._core import FormatError
 from .results import Slate, SlateBatch
 
 SCHEMA = "perso_core.record/1"
-_FIELDS = ("request_id", "policy", "policy_hash", "pool", "terms", "choices", "k")
+_FIELDS = ("request_id", "at", "policy", "policy_hash", "pool", "terms", "choices", "k")
 _CHOICE = ("id", "score", "terms", "propensity", "greedy", "eligible")
 
 

@@ -150,7 +150,7 @@ class Decay(Part):
         assign(
             self,
             weight=_convert.real("weight", self.weight),
-            half_life=_in_words(_half_life(self.half_life)),
+            half_life=in_words(duration(self.half_life)),
             shape=_convert.choice("shape", self.shape, SHAPES),
         )
         if self.normalize is not None:
@@ -159,7 +159,7 @@ class Decay(Part):
     @property
     def half_life_us(self) -> int:
         """The half-life in microseconds."""
-        return _half_life(self.half_life)
+        return duration(self.half_life)
 
     def _document(self) -> dict[str, Any]:
         return {
@@ -245,7 +245,7 @@ class Model(Part):
         return cls(document["features"], document["weight"], document["normalize"], document.get("version"))
 
 
-def _half_life(value: object) -> int:
+def duration(value: object) -> int:
     """A half-life in microseconds."""
     expected = "a duration such as '3d', '12h', '90m', '45s' or '2w', a timedelta, or seconds"
     if isinstance(value, timedelta):
@@ -267,7 +267,7 @@ def _half_life(value: object) -> int:
     return count
 
 
-def _in_words(count: int) -> str:
+def in_words(count: int) -> str:
     """The shortest text for so many microseconds: one for each duration, so that equal decays are equal."""
     for unit in ("d", "h", "m"):
         if count % _UNITS[unit] == 0:

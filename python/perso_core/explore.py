@@ -9,15 +9,18 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal, TypeAlias, cast
 
 from . import _convert
-from .blend import MOST, Part, assign, expect_kind
+from ._types import Moment
+from .blend import MOST, Part, assign, duration, expect_kind, in_words
 
 __all__ = ["UCB", "EpsilonGreedy", "Explorer", "PlackettLuce", "Softmax", "ThompsonSampling"]
 
 _MOST_DRAWS = 2**20
+_DECAY = {"half_life_us", "since", "floor"}
 _Match: TypeAlias = bool | int | str
 
 
@@ -119,34 +122,89 @@ class EpsilonGreedy(_Explorer):
     for exploration given the slots above: 1 below a slot that does not hold its greedy choice, else
     epsilon R / (1 - epsilon + epsilon R), with R the product of 1 / n over the slots above.
 
+    With a half-life, epsilon falls: at a request's moment `at` it is
+    floor + (epsilon - floor) 2^(-(at - since) / half_life), and `epsilon` until `since`. The record holds `at`.
+
     Args:
         epsilon: from 0 to 1.
         per: what a coin decides: "slot" or "slate".
         slots: the slots that are explored, counted from 0; None for all.
         only: {attribute: value}: candidates that exploration may show beside the best, by a bool, int, str
             or list[str] attribute; None for all.
+        half_life: after which half of what lies above the floor is left, as for `Decay`: "7d", a
+            `datetime.timedelta`, or seconds. Kept as text. None where epsilon stays; else with `since`.
+        since: the moment from which it falls: a datetime (without a zone: UTC), ISO 8601 text, or seconds since the
+            epoch. Kept as text.
+        floor: what it falls to, from 0 to epsilon; only with a half-life.
     """
 
     epsilon: float
     per: Literal["slot", "slate"] = "slot"
     slots: Iterable[int] | None = field(default=None, kw_only=True)
     only: Mapping[str, bool | int | str] | None = field(default=None, kw_only=True)
+    half_life: str | timedelta | float | None = field(default=None, kw_only=True)
+    since: Moment | None = field(default=None, kw_only=True)
+    floor: float = field(default=0.0, kw_only=True)
 
     _kind: ClassVar[str] = "epsilon_greedy"
 
     def __post_init__(self) -> None:
         assign(self, epsilon=_convert.unit("epsilon", self.epsilon))
         _convert.choice("per", self.per, ("slot", "slate"))
+        self._settle_decay()
         self._settle_scope()
 
+    def _settle_decay(self) -> None:
+        floor = _convert.unit("floor", self.floor)
+        if self.half_life is None and self.since is None:
+            if floor != 0:
+                raise _convert.invalid("floor", "0 without a half_life, which would fall to it", floor)
+            assign(self, floor=floor)
+            return
+        if self.half_life is None or self.since is None:
+            lacking = "half_life" if self.half_life is None else "since"
+            raise _convert.invalid(lacking, "half_life and since, or neither", "None")
+        if floor > self.epsilon:
+            raise _convert.invalid("floor", f"a number from 0 to epsilon = {self.epsilon}", floor)
+        since = _convert.microseconds("since", self.since)
+        if abs(since) > MOST:
+            raise _convert.invalid("since", "a moment within 2^53 microseconds of the epoch", repr(self.since))
+        assign(
+            self,
+            half_life=in_words(duration(self.half_life)),
+            since=_convert.moment_out(since).isoformat(),
+            floor=floor,
+        )
+
     def _parameters(self) -> dict[str, Any]:
-        # As documents always were where there is a coin for each slot.
-        return {"epsilon": self.epsilon, **({} if self.per == "slot" else {"per": self.per})}
+        # As documents always were where there is a coin for each slot, and where epsilon stays.
+        document: dict[str, Any] = {"epsilon": self.epsilon}
+        if self.per != "slot":
+            document["per"] = self.per
+        if self.half_life is not None:
+            document["decay"] = {
+                "half_life_us": duration(self.half_life),
+                "since": _convert.microseconds("since", self.since),
+                "floor": self.floor,
+            }
+        return document
 
     @classmethod
     def _from_document(cls, document: dict[str, Any]) -> EpsilonGreedy:
         expect_kind(document, cls._kind)
-        return cls(document["epsilon"], document.get("per", "slot"), **_scope(document))
+        return cls(document["epsilon"], document.get("per", "slot"), **_falling(document), **_scope(document))
+
+
+def _falling(document: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of an epsilon that falls, of its document; none where it stays."""
+    decay = document.get("decay")
+    if decay is None:
+        return {}
+    if not isinstance(decay, Mapping) or not {"half_life_us", "since"} <= decay.keys() <= _DECAY:
+        raise _convert.invalid("decay", f"an object with the keys {sorted(_DECAY)}", decay)
+    half_life = timedelta(microseconds=_convert.integer("half_life_us", decay["half_life_us"], 1, MOST))
+    since = _convert.moment_out(_convert.integer("since", decay["since"], -MOST, MOST))
+    return {"half_life": half_life, "since": since, "floor": decay.get("floor", 0.0)}
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -77,7 +77,7 @@ def _own(log: Told) -> _Grid | None:
     explore = log.policy["explore"]
     if explore is not None and explore["kind"] != "epsilon_greedy":
         return None
-    return marginals(log, log, explorer("records", log.policy))
+    return marginals(log, log, explorer("records", log.policy, log.at))
 
 
 def _of(argument: str, values: Mapping[str, Any], name: str) -> Any:
@@ -182,7 +182,7 @@ class _Target:
 
     def propensities(self, name: str, log: Told) -> _Grid:
         if self._policy is not None:
-            return along(log, explorer("target", same_but_explore("target", log, self._policy)))
+            return along(log, explorer("target", same_but_explore("target", log, self._policy), log.at))
         if self._records:
             return across(log, self._records[name])
         argument = f"target[{name!r}]"
@@ -200,8 +200,8 @@ class _Target:
 
     def marginals(self, name: str, log: Told) -> _Grid | None:
         if self._policy is not None:
-            return marginals(log, log, explorer("target", same_but_explore("target", log, self._policy)))
+            return marginals(log, log, explorer("target", same_but_explore("target", log, self._policy), log.at))
         if self._records:
             other = self._records[name]
-            return marginals(log, other, explorer("target", other.policy))
+            return marginals(log, other, explorer("target", other.policy, other.at))
         return None

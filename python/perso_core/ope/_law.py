@@ -44,7 +44,7 @@ def propensities(record: Any, other: Any) -> NDArray[np.float64]:
     """
     log = told("record", record)
     if isinstance(other, Policy):
-        return along(log, explorer("other", same_but_explore("other", log, other)))
+        return along(log, explorer("other", same_but_explore("other", log, other), log.at))
     return across(log, told("other", other))
 
 
@@ -108,7 +108,7 @@ def across(log: Told, other: Told) -> NDArray[np.float64]:
         raise _convert.invalid("other", f"a record of request {log.request_id!r}", f"{other.request_id!r}")
     if log.k != other.k:
         raise _convert.invalid("other", f"a slate of k={log.k}, as the logged one", f"k={other.k}")
-    epsilon = explorer("other", other.policy)
+    epsilon = explorer("other", other.policy, other.at)
     if other.steps > 1 and not other.policy["caps"]:
         raise _convert.invalid("other", "one retrieval where there are no caps", f"{other.steps}")
     return _by_score_alone(log, other, epsilon) if other.by_score_alone else _together(log, other, epsilon)
@@ -169,8 +169,8 @@ def _share(epsilon: float, n: int, greedy: bool) -> float:
     return min(1.0 - epsilon + share, 1.0) if greedy else share
 
 
-def explorer(argument: str, policy: Mapping[str, Any]) -> float:
-    """The epsilon of a policy's document; 0 without exploration."""
+def explorer(argument: str, policy: Mapping[str, Any], at: int) -> float:
+    """The epsilon of a policy's document at this moment; 0 without exploration."""
     explore = policy["explore"]
     if explore is None:
         return 0.0
@@ -178,7 +178,12 @@ def explorer(argument: str, policy: Mapping[str, Any]) -> float:
         raise _convert.invalid(
             argument, "a policy with EpsilonGreedy, or without exploration", f"{explore['kind']!r}"
         )
-    return float(explore["epsilon"])
+    epsilon, decay = float(explore["epsilon"]), explore.get("decay")
+    if decay is None or at <= decay["since"]:
+        return epsilon
+    # As in the core, but for the last digit of a power.
+    floor = float(decay.get("floor", 0.0))
+    return min(floor + (epsilon - floor) * 2.0 ** -((at - decay["since"]) / decay["half_life_us"]), epsilon)
 
 
 def same_but_explore(argument: str, log: Told, policy: Policy) -> dict[str, Any]:

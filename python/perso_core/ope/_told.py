@@ -19,7 +19,7 @@ class Told:
     """One slate and the pool that it was drawn from.
 
     Attributes:
-        request_id, k, policy: as in the record.
+        request_id, k, at, policy: as in the record.
         ids, propensities, greedy, eligible: one a slot.
         pool: the candidates, best first: by score, then by id; int64, or an object array of str.
         later: those that caps brought in while slots were filled.
@@ -28,6 +28,7 @@ class Told:
 
     request_id: str
     k: int
+    at: int
     policy: Mapping[str, Any]
     ids: list[Any]
     propensities: list[float]
@@ -57,6 +58,7 @@ def told(argument: str, record: Any, policies: dict[str, Any] | None = None) -> 
     return Told(
         request_id=document["request_id"],
         k=document["k"],
+        at=document["at"],
         policy=policy,
         ids=[choice["id"] for choice in choices],
         propensities=[choice["propensity"] for choice in choices],

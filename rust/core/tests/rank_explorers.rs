@@ -46,7 +46,7 @@ fn laws(source: &Candidates, explore: &Value, scores: &[f64], k: usize) -> BTree
     let mut done = BTreeMap::new();
     let mut open = vec![(Vec::new(), 1.0)];
     while let Some((prefix, p)) = open.pop() {
-        let mut explorer = of_policy(source, &plan, &signals).unwrap();
+        let mut explorer = of_policy(source, &plan, &signals, 0).unwrap();
         explorer.extend(&rows).unwrap();
         let mut law = Vec::new();
         let mut eligible = Vec::new();
@@ -209,7 +209,7 @@ fn a_softmax_survives_every_temperature_and_value() {
                 &json!({"kind": "softmax", "temperature": temperature}),
                 0.0,
             ));
-            let explorer = of_policy(&source, &plan, &signals).unwrap();
+            let explorer = of_policy(&source, &plan, &signals, 0).unwrap();
             let view = SlotView {
                 slot: 0,
                 eligible: &[0, 1, 2, 3],
@@ -241,7 +241,7 @@ fn a_softmax_has_these_bits() {
         0.0,
     ));
     let signals = Signals::new();
-    let explorer = of_policy(&source, &plan, &signals).unwrap();
+    let explorer = of_policy(&source, &plan, &signals, 0).unwrap();
     let view = SlotView {
         slot: 1,
         eligible: &[2, 0, 3, 1],
@@ -296,7 +296,7 @@ fn a_rare_items_propensity_is_estimated_as_well() {
         plan["diversity"] = json!(null);
         let plan = policy(plan);
         let signals = Signals::new();
-        let mut explorer = of_policy(&source, &plan, &signals).unwrap();
+        let mut explorer = of_policy(&source, &plan, &signals, 0).unwrap();
         explorer.extend(&[0, 1]).unwrap();
         let view = SlotView {
             slot: 0,

@@ -105,7 +105,7 @@ pub(crate) fn run<'a>(
     let want = policy.pool_size(asked.k)?;
     let mut caps = Caps::new(source, &spec.caps)?;
     let mut diversity = diversity::from_spec(source, spec.diversity.as_ref())?;
-    let mut explore = explore::from_spec(source, spec.explore.as_ref(), inputs.to_vec())?;
+    let mut explore = explore::from_spec(source, spec.explore.as_ref(), inputs.to_vec(), asked.at)?;
     let draws = Draws::new(asked.seed, &asked.request_id);
 
     let First { rows, known, path } = retriever.first(want)?;

@@ -31,7 +31,7 @@ pub use greedy::Greedy;
 pub use posterior::Posterior;
 pub use scope::Scoped;
 pub use softmax::Softmax;
-pub use spec::{ExploreSpec, Match, Per, PosteriorSpec, ScopeSpec};
+pub use spec::{EpsilonDecay, ExploreSpec, Match, Per, PosteriorSpec, ScopeSpec};
 pub use thompson::Thompson;
 pub use ucb::Ucb;
 
@@ -107,30 +107,42 @@ pub trait Explore {
     fn took(&mut self, _slot: &SlotView<'_>, _position: usize) {}
 }
 
-/// The explorer of a policy, as a ranking of this source with these signals uses it.
+/// The explorer of a policy, as a ranking of this source with these signals uses it at this moment
+/// (microseconds since the epoch).
 pub fn of_policy<'a>(
     source: &'a dyn Source,
     policy: &'a Policy,
     signals: &'a Signals,
+    at: i64,
 ) -> Result<Box<dyn Explore + 'a>> {
     let inputs = explore_inputs(source, policy, signals)?;
-    from_spec(source, policy.spec().explore.as_ref(), inputs)
+    from_spec(source, policy.spec().explore.as_ref(), inputs, at)
 }
 
-/// The explorer that a policy asks for; `inputs` are the numbers that its posterior reads.
+/// The explorer that a policy asks for; `inputs` are the numbers that its posterior reads, `at` is the
+/// request's moment.
 pub(crate) fn from_spec<'a>(
     source: &'a dyn Source,
     spec: Option<&'a ExploreSpec>,
     inputs: Vec<(&'a str, Input<'a>)>,
+    at: i64,
 ) -> Result<Box<dyn Explore + 'a>> {
     let Some(spec) = spec else {
         return Ok(Box::new(Greedy));
     };
     let inner: Box<dyn Explore + 'a> = match spec {
-        ExploreSpec::EpsilonGreedy { epsilon, per, .. } => match per {
-            Per::Slot => Box::new(EpsilonGreedy { epsilon: *epsilon }),
-            Per::Slate => Box::new(EpsilonSlate::new(*epsilon)),
-        },
+        ExploreSpec::EpsilonGreedy {
+            epsilon,
+            per,
+            decay,
+            ..
+        } => {
+            let epsilon = decay.map_or(*epsilon, |decay| decay.epsilon(*epsilon, at));
+            match per {
+                Per::Slot => Box::new(EpsilonGreedy { epsilon }),
+                Per::Slate => Box::new(EpsilonSlate::new(epsilon)),
+            }
+        }
         ExploreSpec::Softmax { temperature, .. } => Box::new(Softmax {
             temperature: *temperature,
             diversified: true,

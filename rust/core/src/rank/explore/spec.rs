@@ -34,6 +34,9 @@ pub enum ExploreSpec {
         /// What a coin decides.
         #[serde(default, skip_serializing_if = "Per::is_slot")]
         per: Per,
+        /// How it falls with time; `None` where it stays.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        decay: Option<EpsilonDecay>,
         /// Where it is explored.
         #[serde(default, skip_serializing_if = "ScopeSpec::is_everything")]
         scope: ScopeSpec,
@@ -82,6 +85,57 @@ pub enum ExploreSpec {
         #[serde(default, skip_serializing_if = "ScopeSpec::is_everything")]
         scope: ScopeSpec,
     },
+}
+
+/// How the epsilon of epsilon-greedy falls: what lies above the floor halves in every half-life.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EpsilonDecay {
+    /// Half-life in microseconds.
+    pub half_life_us: i64,
+    /// The moment from which it falls: microseconds since the epoch.
+    pub since: i64,
+    /// What it falls to, from 0 to epsilon.
+    #[serde(default)]
+    pub floor: f64,
+}
+
+impl EpsilonDecay {
+    /// `floor + (epsilon - floor) 2^(-(at - since) / half_life)`; `epsilon` until `since`.
+    pub fn epsilon(&self, epsilon: f64, at: i64) -> f64 {
+        let age = at.saturating_sub(self.since);
+        if age <= 0 {
+            return epsilon;
+        }
+        let left = libm::exp2(-(age as f64 / self.half_life_us as f64));
+        // A sum that rounds up is no more than it began with.
+        (self.floor + (epsilon - self.floor) * left).min(epsilon)
+    }
+
+    fn validate(&self, epsilon: f64) -> Result<()> {
+        if !(1..=MAX_INTEGER).contains(&self.half_life_us) {
+            return Err(Error::invalid(
+                "half_life",
+                "more than 0 and at most 2^53 microseconds",
+                self.half_life_us,
+            ));
+        }
+        if self.since.unsigned_abs() > MAX_INTEGER as u64 {
+            return Err(Error::invalid(
+                "since",
+                "a moment within 2^53 microseconds of the epoch",
+                self.since,
+            ));
+        }
+        if !(0.0..=epsilon).contains(&self.floor) {
+            return Err(Error::invalid(
+                "floor",
+                format!("a number from 0 to epsilon = {epsilon}"),
+                self.floor,
+            ));
+        }
+        Ok(())
+    }
 }
 
 /// What one coin of epsilon-greedy decides.
@@ -210,9 +264,12 @@ impl ExploreSpec {
     /// Checks every number; `diversified` tells whether the policy asks for diversity.
     pub(crate) fn validate(&self, diversified: bool) -> Result<()> {
         match self {
-            ExploreSpec::EpsilonGreedy { epsilon, .. } => {
+            ExploreSpec::EpsilonGreedy { epsilon, decay, .. } => {
                 if !(0.0..=1.0).contains(epsilon) {
                     return Err(Error::invalid("epsilon", "a number from 0 to 1", epsilon));
+                }
+                if let Some(decay) = decay {
+                    decay.validate(*epsilon)?;
                 }
             }
             ExploreSpec::Softmax { temperature, .. }
