@@ -30,7 +30,7 @@ def policy(explore):
 
 
 def epsilon_at(part, at):
-    age = (at - START) / pc.Decay("x", part.half_life).half_life_us * 1e6 / timedelta(seconds=1)
+    age = (at - START) / timedelta(days=7)
     return part.epsilon if age <= 0 else part.floor + (part.epsilon - part.floor) * 0.5**age
 
 
@@ -58,7 +58,9 @@ def test_it_is_the_plain_one_with_the_epsilon_of_the_moment(days, epsilon, per, 
 def test_draws_follow_it():
     items, _ = shop(5, 3)
     at = START + 14 * DAY
-    draws = [pc.rank(items, None, policy(falling()), k=1, at=at, seed=5, request_id=str(i)) for i in range(4000)]
+    draws = [
+        pc.rank(items, None, policy(falling()), k=1, at=at, seed=5, request_id=str(i)) for i in range(4000)
+    ]
     explored = sum(bool(slate.explored[0]) for slate in draws)
     share = (0.05 + 0.35 / 4) * 4 / 5
     assert stats.binomtest(explored, len(draws), share).pvalue > 1e-6

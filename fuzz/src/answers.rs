@@ -354,6 +354,7 @@ fn rank_one(catalog: &Catalog, policy: &Arc<Policy>, user: usize, k: usize) {
         at: 1_700_000_000_000_000,
         seed: 3,
         request_id: "fuzz".into(),
+        target: None,
     };
     if let Ok(slate) = rank(catalog, policy, &request) {
         slate_and_record(catalog, &slate, request.k.min(catalog.len()));

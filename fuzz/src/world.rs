@@ -236,6 +236,7 @@ pub fn request(source: &dyn Source, policy: &Policy, k: usize, user: bool) -> Re
         at: 1_000_000_000_000,
         seed: u64::MAX - 5,
         request_id: "r-1".into(),
+        target: None,
     }
 }
 

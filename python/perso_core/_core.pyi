@@ -261,6 +261,7 @@ def rank(
     at_us: int,
     seed: int,
     request_id: str,
+    target: dict[str, float] | None,
 ) -> Slate: ...
 def rank_many(
     source: Catalog | Candidates,
@@ -276,6 +277,7 @@ def rank_many(
     seed: int,
     request_ids: list[str],
     num_threads: int,
+    targets: list[dict[str, float]] | None,
 ) -> list[Slate]: ...
 def replay(
     record: str, source: Catalog | Candidates, user: dict[str, NDArray[np.float32]] | None

@@ -126,7 +126,7 @@ class Calibrated(Part):
         attribute: a bool, int, str or list[str] attribute; an item with n values counts 1/n for each.
         strength: 0 for relevance only, 1 for the target only.
         target: {value: share}; shares need not add up to 1. Kept by the values' text. None for the shares
-            in the pool: what retrieval found for this user. For a target per user, make a policy per user.
+            in the pool: what retrieval found for this user. `rank(..., target=)` goes before it: one per user.
     """
 
     attribute: str
@@ -138,24 +138,7 @@ class Calibrated(Part):
         assign(self, strength=_convert.unit("strength", self.strength))
         if self.target is None:
             return
-        if not isinstance(self.target, Mapping):
-            raise _convert.wrong_type(
-                "target", "a mapping of values to shares, or None", _convert.kind_of(self.target)
-            )
-        target: dict[str, float] = {}
-        for value, share in self.target.items():
-            name = _value(value)
-            if name in target:
-                raise _convert.invalid("target", "each value once", f"{name!r} twice")
-            target[name] = _convert.real(f"target[{value!r}]", share)
-            if target[name] < 0:
-                raise _convert.invalid(f"target[{value!r}]", "a finite number of at least 0", target[name])
-        # One order, so that equal targets are equal texts.
-        target = dict(sorted(target.items()))
-        total = sum(target.values())
-        if not np.finfo(float).tiny <= total <= np.finfo(float).max:
-            raise _convert.invalid("target", "shares with a sum that is finite and above 0", total)
-        assign(self, target=MappingProxyType(target))
+        assign(self, target=MappingProxyType(shares("target", self.target)))
 
     def _document(self) -> dict[str, Any]:
         target = None if self.target is None else dict(self.target)
@@ -180,6 +163,27 @@ class Calibrated(Part):
     def __repr__(self) -> str:
         target = None if self.target is None else dict(self.target)
         return f"Calibrated(attribute={self.attribute!r}, strength={self.strength!r}, target={target!r})"
+
+
+def shares(argument: str, target: object) -> dict[str, float]:
+    """A target by the values' text, in one order, so that equal targets are equal texts."""
+    if not isinstance(target, Mapping):
+        raise _convert.wrong_type(
+            argument, "a mapping of values to shares, or None", _convert.kind_of(target)
+        )
+    found: dict[str, float] = {}
+    for value, share in target.items():
+        name = _value(value)
+        if name in found:
+            raise _convert.invalid(argument, "each value once", f"{name!r} twice")
+        found[name] = _convert.real(f"{argument}[{value!r}]", share)
+        if found[name] < 0:
+            raise _convert.invalid(f"{argument}[{value!r}]", "a finite number of at least 0", found[name])
+    found = dict(sorted(found.items()))
+    total = sum(found.values())
+    if not np.finfo(float).tiny <= total <= np.finfo(float).max:
+        raise _convert.invalid(argument, "shares with a sum that is finite and above 0", total)
+    return found
 
 
 def _value(value: object) -> str:

@@ -168,7 +168,9 @@ class EpsilonGreedy(_Explorer):
             raise _convert.invalid("floor", f"a number from 0 to epsilon = {self.epsilon}", floor)
         since = _convert.microseconds("since", self.since)
         if abs(since) > MOST:
-            raise _convert.invalid("since", "a moment within 2^53 microseconds of the epoch", repr(self.since))
+            raise _convert.invalid(
+                "since", "a moment within 2^53 microseconds of the epoch", repr(self.since)
+            )
         assign(
             self,
             half_life=in_words(duration(self.half_life)),

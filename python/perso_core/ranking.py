@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from . import _convert, _core
 from . import models as _models
-from ._types import Ids, Models, Moment, Signals, User, Where
+from ._types import Ids, Models, Moment, Signals, Target, User, Where
 from .candidates import Candidates
 from .catalog import Catalog
+from .diversity import shares
 from .policy import Policy
 from .results import Slate, SlateBatch
 
@@ -38,6 +39,7 @@ def rank(
     seed: int | None = ...,
     request_id: str | None = ...,
     num_threads: int = ...,
+    target: Target | None = ...,
 ) -> Slate: ...
 @overload
 def rank(
@@ -54,6 +56,7 @@ def rank(
     seed: int | None = ...,
     request_id: str | Sequence[str] | None = ...,
     num_threads: int = ...,
+    target: Target | Sequence[Target] | None = ...,
 ) -> Any: ...
 def rank(
     cat: Catalog | Candidates,
@@ -69,6 +72,7 @@ def rank(
     seed: int | None = None,
     request_id: str | Sequence[str] | None = None,
     num_threads: int = 1,
+    target: Target | Sequence[Target] | None = None,
 ) -> Slate | SlateBatch:
     """Rank items for a user, or for many users at once.
 
@@ -98,6 +102,8 @@ def rank(
         request_id: your name for the request; None for a random one. For a batch a list with one a user,
             or one text, to which "-0", "-1", ... are appended.
         num_threads: for a batch, over its users; -1 for every core. The slates do not depend on it.
+        target: {value: share} for a policy with `Calibrated`, in place of the policy's own target: the shares
+            that this user has. For a batch one for all, or a list with one a user. None for the policy's.
 
     Returns:
         A `Slate`; for a batch a `SlateBatch`. The GIL is released meanwhile.
@@ -126,7 +132,18 @@ def rank(
         without = _convert.optional_ids("exclude", exclude)
         return Slate(
             _core.rank(
-                source, vectors, policy._handle, k, allowed, without, numbers, asked, at_us, drawn, request_id
+                source,
+                vectors,
+                policy._handle,
+                k,
+                allowed,
+                without,
+                numbers,
+                asked,
+                at_us,
+                drawn,
+                request_id,
+                None if target is None else shares("target", target),
             )
         )
     names = _request_ids(request_id, count)
@@ -145,6 +162,7 @@ def rank(
         drawn,
         names,
         threads,
+        _targets(target, count),
     )
     return SlateBatch([Slate(slate) for slate in slates])
 
@@ -243,3 +261,17 @@ def _exclusions(
         )
         raise _convert.invalid("exclude", expected, got)
     return [_convert.ids(f"exclude[{i}]", one, ordered=False) for i, one in enumerate(lists)]
+
+
+def _targets(target: Target | Sequence[Target] | None, count: int) -> list[dict[str, float]] | None:
+    if target is None:
+        return None
+    if isinstance(target, Mapping):
+        return [shares("target", target)] * count
+    expected = f"a mapping of values to shares, or a list of {count}, one a user"
+    if isinstance(target, str) or not isinstance(target, Iterable):
+        raise _convert.wrong_type("target", expected, _convert.kind_of(target))
+    targets = list(target)
+    if len(targets) != count:
+        raise _convert.invalid("target", expected, f"a list of {len(targets)}")
+    return [shares(f"target[{i}]", one) for i, one in enumerate(targets)]

@@ -200,7 +200,9 @@ class _Target:
 
     def marginals(self, name: str, log: Told) -> _Grid | None:
         if self._policy is not None:
-            return marginals(log, log, explorer("target", same_but_explore("target", log, self._policy), log.at))
+            return marginals(
+                log, log, explorer("target", same_but_explore("target", log, self._policy), log.at)
+            )
         if self._records:
             other = self._records[name]
             return marginals(log, other, explorer("target", other.policy, other.at))

@@ -10,6 +10,7 @@ and attributes, and is refused.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -183,7 +184,8 @@ def explorer(argument: str, policy: Mapping[str, Any], at: int) -> float:
         return epsilon
     # As in the core, but for the last digit of a power.
     floor = float(decay.get("floor", 0.0))
-    return min(floor + (epsilon - floor) * 2.0 ** -((at - decay["since"]) / decay["half_life_us"]), epsilon)
+    age: float = (at - decay["since"]) / decay["half_life_us"]
+    return min(floor + (epsilon - floor) * math.pow(2.0, -age), epsilon)
 
 
 def same_but_explore(argument: str, log: Told, policy: Policy) -> dict[str, Any]:

@@ -46,6 +46,7 @@ pub(crate) fn parse(json: &str, catalog: &Catalog) -> Result<Request> {
         at: document.at,
         seed: document.seed,
         request_id: document.request_id,
+        target: None,
     })
 }
 

@@ -63,14 +63,8 @@ fn documents_without_a_decay_are_as_they_were_and_wrong_ones_are_refused() {
     assert_ne!(falling.hash(), plain.hash());
     for (wrong, argument) in [
         (r#"{"half_life_us": 0, "since": 0}"#, "half_life"),
-        (
-            r#"{"half_life_us": 1, "since": 9007199254740993}"#,
-            "since",
-        ),
-        (
-            r#"{"half_life_us": 1, "since": 0, "floor": 0.31}"#,
-            "floor",
-        ),
+        (r#"{"half_life_us": 1, "since": 9007199254740993}"#, "since"),
+        (r#"{"half_life_us": 1, "since": 0, "floor": 0.31}"#, "floor"),
         (r#"{"half_life_us": 1, "since": 0, "floor": -1}"#, "floor"),
         (r#"{"half_life_us": 1}"#, "since"),
         (r#"{"half_life_us": 1, "since": 0, "until": 3}"#, "until"),

@@ -117,7 +117,7 @@ fn name_bare_vector(source: &dyn Source, policy: &Policy, user: &mut User) -> Re
 }
 
 #[pyfunction]
-#[pyo3(signature = (source, user, policy, k, r#where, exclude, signals, models, at_us, seed, request_id))]
+#[pyo3(signature = (source, user, policy, k, r#where, exclude, signals, models, at_us, seed, request_id, target))]
 #[allow(clippy::too_many_arguments)] // One for each argument of the Python function.
 pub fn rank(
     py: Python<'_>,
@@ -132,6 +132,7 @@ pub fn rank(
     at_us: i64,
     seed: u64,
     request_id: String,
+    target: Option<core::Target>,
 ) -> Outcome<Slate> {
     let start = Instant::now();
     let mut user = user.map(user_in).transpose()?;
@@ -155,6 +156,7 @@ pub fn rank(
                 at: at_us,
                 seed,
                 request_id,
+                target,
             };
             let filter_us = start.elapsed().as_secs_f64() * 1e6;
             let slate = core::rank(source, &policy.core, &request)?;
@@ -164,7 +166,7 @@ pub fn rank(
 }
 
 #[pyfunction]
-#[pyo3(signature = (source, users, count, policy, k, r#where, exclude, signals, models, at_us, seed, request_ids, num_threads))]
+#[pyo3(signature = (source, users, count, policy, k, r#where, exclude, signals, models, at_us, seed, request_ids, num_threads, targets))]
 #[allow(clippy::too_many_arguments)] // One for each argument of the Python function.
 pub fn rank_many(
     py: Python<'_>,
@@ -181,6 +183,7 @@ pub fn rank_many(
     seed: u64,
     request_ids: Vec<String>,
     num_threads: i64,
+    targets: Option<Vec<core::Target>>,
 ) -> Outcome<Vec<Slate>> {
     let start = Instant::now();
     let mut users = users_in(users, count)?;
@@ -191,6 +194,10 @@ pub fn rank_many(
             request_ids.len(),
         )
         .into());
+    }
+    if let Some(targets) = targets.as_ref().filter(|targets| targets.len() != count) {
+        let expected = format!("{count} targets, one a user");
+        return Err(Error::invalid("target", expected, targets.len()).into());
     }
     let filter = Filter::new("where", r#where)?;
     let exclude: Vec<Option<Ids>> = match exclude {
@@ -228,6 +235,7 @@ pub fn rank_many(
                     at: at_us,
                     seed,
                     request_id,
+                    target: targets.as_ref().map(|targets| targets[i].clone()),
                 });
             }
             let filter_us = start.elapsed().as_secs_f64() * 1e6 / count.max(1) as f64;

@@ -61,6 +61,7 @@ impl Desk {
             at: 0,
             seed: 7,
             request_id: format!("r-{i}"),
+            target: None,
         }
     }
 

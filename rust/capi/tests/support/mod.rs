@@ -190,6 +190,7 @@ pub fn record_of_core(catalog: &Catalog) -> String {
         at: AT,
         seed: SEED,
         request_id: "küche-1".into(),
+        target: None,
     };
     let policy = Arc::new(Policy::parse(POLICY).unwrap());
     let slate = rank::rank(catalog, &policy, &request).unwrap();

@@ -104,7 +104,8 @@ pub(crate) fn run<'a>(
     let spec = policy.spec();
     let want = policy.pool_size(asked.k)?;
     let mut caps = Caps::new(source, &spec.caps)?;
-    let mut diversity = diversity::from_spec(source, spec.diversity.as_ref())?;
+    let mut diversity =
+        diversity::from_spec(source, spec.diversity.as_ref(), asked.target.as_ref())?;
     let mut explore = explore::from_spec(source, spec.explore.as_ref(), inputs.to_vec(), asked.at)?;
     let draws = Draws::new(asked.seed, &asked.request_id);
 

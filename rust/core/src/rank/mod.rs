@@ -47,7 +47,7 @@ pub use model::Predict;
 pub use policy::Policy;
 pub use record::{record_json, record_json_of, UserVectors, SCHEMA as RECORD_SCHEMA};
 pub use replay::replay;
-pub use request::{Counts, Eligibility, Request, User};
+pub use request::{Counts, Eligibility, Request, Target, User};
 pub use signals::Signals;
 pub use slate::{Asked, PoolTrace, Slate};
 pub use slots::Slot;
@@ -79,6 +79,7 @@ pub fn rank(source: &dyn Source, policy: &Arc<Policy>, request: &Request) -> Res
         seed: request.seed,
         request_id: request.request_id.clone(),
         counts: request.eligible.counts,
+        target: request.target.clone(),
     };
     engine::run(source, policy, &bound, &inputs, asked, &mut live, clock)
 }

@@ -430,28 +430,32 @@ fn validate_diversity(spec: &DiversitySpec) -> Result<()> {
                 return Err(Error::invalid("attribute", "a name", "an empty one"));
             }
             unit_interval("strength", *strength)?;
-            let Some(target) = target else { return Ok(()) };
-            for (value, &share) in target {
-                if !(0.0..=f64::MAX).contains(&share) {
-                    return Err(Error::invalid(
-                        format!("target[{value:?}]"),
-                        "a finite number of at least 0",
-                        share,
-                    ));
-                }
-            }
-            let total: f64 = target.values().sum();
-            // The smallest normal number: shares are divided by it.
-            if (f64::MIN_POSITIVE..=f64::MAX).contains(&total) {
-                return Ok(());
-            }
-            Err(Error::invalid(
-                "target",
-                "shares with a sum that is finite and above 0",
-                total,
-            ))
+            target.as_ref().map_or(Ok(()), validate_target)
         }
     }
+}
+
+/// Shares that a slate can be calibrated to.
+pub(crate) fn validate_target(target: &BTreeMap<String, f64>) -> Result<()> {
+    for (value, &share) in target {
+        if !(0.0..=f64::MAX).contains(&share) {
+            return Err(Error::invalid(
+                format!("target[{value:?}]"),
+                "a finite number of at least 0",
+                share,
+            ));
+        }
+    }
+    let total: f64 = target.values().sum();
+    // The smallest normal number: shares are divided by it.
+    if (f64::MIN_POSITIVE..=f64::MAX).contains(&total) {
+        return Ok(());
+    }
+    Err(Error::invalid(
+        "target",
+        "shares with a sum that is finite and above 0",
+        total,
+    ))
 }
 
 fn slots(window: i64) -> Result<()> {

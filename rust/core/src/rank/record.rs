@@ -17,6 +17,7 @@ use crate::ids::{Id, Ids};
 
 use super::policy::{hex, PolicySpec};
 use super::record_text;
+use super::request::Target;
 use super::slate::Slate;
 use super::source::Source;
 
@@ -52,6 +53,9 @@ pub(crate) struct Document {
     pub(crate) user: Option<BTreeMap<String, Vec<f64>>>,
     pub(crate) user_sha256: Option<BTreeMap<String, String>>,
     pub(crate) eligibility: Eligible,
+    /// The request's own target of a calibrated slate; absent where there was none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) target: Option<Target>,
     pub(crate) path: String,
     /// One entry per retrieval: the first, then each deepening.
     pub(crate) pool: Vec<Step>,
@@ -213,6 +217,7 @@ pub(crate) fn document(slate: &Slate, content_hash: String) -> Document {
             excluded: asked.counts.excluded as u64,
             eligible: asked.counts.eligible as u64,
         },
+        target: asked.target.clone(),
         path: slate.path.as_str().into(),
         pool,
         signals: slate

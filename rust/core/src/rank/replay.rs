@@ -100,6 +100,7 @@ fn try_replay(json: &str, source: &dyn Source, user: Option<User>) -> Result<Sla
             excluded: count("count", recorded.eligibility.excluded)?,
             eligible: count("count", recorded.eligibility.eligible)?,
         },
+        target: recorded.target.clone(),
     };
     let mut recorded_pool = RecordedPool {
         steps: steps.into_iter(),

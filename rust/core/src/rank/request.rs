@@ -1,5 +1,6 @@
 //! One request: who asks, for how many, out of which rows.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::eligible::RowSet;
@@ -11,6 +12,9 @@ use super::signals::Signals;
 
 /// A user's vectors by space.
 pub type User = Vec<(String, Vec<f32>)>;
+
+/// Shares by the values' text, whatever they add up to.
+pub type Target = BTreeMap<String, f64>;
 
 /// One request to rank.
 #[derive(Clone, Debug)]
@@ -29,6 +33,8 @@ pub struct Request {
     pub seed: u64,
     /// The caller's name for this request.
     pub request_id: String,
+    /// The shares that a calibrated slate aims at, in place of the policy's own.
+    pub target: Option<Target>,
 }
 
 /// How many rows are eligible, and why the others are not.

@@ -6,7 +6,7 @@ use crate::ids::{Id, Ids};
 
 use super::policy::Policy;
 use super::reasons;
-use super::request::{Counts, User};
+use super::request::{Counts, Target, User};
 use super::slots::Slot;
 use super::source::Path;
 use super::timing::Timings;
@@ -72,6 +72,8 @@ pub struct Asked {
     pub request_id: String,
     /// How many rows were eligible, and why the others were not.
     pub counts: Counts,
+    /// The request's own target, for a policy that calibrates.
+    pub target: Option<Target>,
 }
 
 impl Slate {

@@ -77,6 +77,7 @@ pub fn request(source: &dyn Source, user: Option<Vec<(&str, Vec<f32>)>>, k: usiz
         at: 0,
         seed: 7,
         request_id: "r-1".into(),
+        target: None,
     }
 }
 

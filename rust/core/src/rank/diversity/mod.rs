@@ -23,7 +23,8 @@ use crate::error::{Error, Result};
 use crate::metric::Metric;
 
 use super::bind::space_index;
-use super::policy::DiversitySpec;
+use super::policy::{validate_target, DiversitySpec};
+use super::request::Target;
 use super::source::Source;
 
 /// A greedy objective over a pool that may grow.
@@ -84,11 +85,23 @@ impl Diversity for Relevance {
 }
 
 /// The objective that a policy asks for. A strength of 0 is the order of the scores, whatever the kind;
-/// names that do not exist are errors all the same.
+/// names that do not exist are errors all the same. `wanted` is the request's own target, which goes before
+/// the policy's.
 pub(crate) fn from_spec<'a>(
     source: &'a dyn Source,
     spec: Option<&DiversitySpec>,
+    wanted: Option<&Target>,
 ) -> Result<Box<dyn Diversity + 'a>> {
+    if let Some(wanted) = wanted {
+        if !matches!(spec, Some(DiversitySpec::Calibrated { .. })) {
+            return Err(Error::invalid(
+                "target",
+                "None, because the policy has no Calibrated that would aim at it",
+                format!("shares of {} values", wanted.len()),
+            ));
+        }
+        validate_target(wanted)?;
+    }
     let Some(spec) = spec else {
         return Ok(Box::new(Relevance::default()));
     };
@@ -146,7 +159,7 @@ pub(crate) fn from_spec<'a>(
                     format!("{attribute:?}, a {} attribute", column.kind()),
                 ));
             }
-            let calibrated = Calibrated::new(column, *strength, target.as_ref())?;
+            let calibrated = Calibrated::new(column, *strength, wanted.or(target.as_ref()))?;
             (*strength > 0.0).then(|| Box::new(calibrated) as _)
         }
     };
