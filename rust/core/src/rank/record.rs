@@ -335,6 +335,7 @@ mod tests {
                 excluded: 0,
                 eligible: 1,
             },
+            target: None,
             path: "exact".into(),
             pool: vec![
                 Step {
