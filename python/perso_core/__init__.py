@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import _core
 from ._core import FormatError, ReplayError, __version__
-from .blend import Blend, Decay, Model, Signal
+from .blend import Blend, Decay, Listed, Model, Signal
 from .calibration import RRF, Linear, Percentiles, Sigmoid
 from .candidates import Candidates
 from .catalog import Catalog, Space
@@ -47,6 +47,7 @@ __all__ = [
     "Hits",
     "Index",
     "Linear",
+    "Listed",
     "Model",
     "OnnxModel",
     "Percentiles",

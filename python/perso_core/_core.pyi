@@ -53,6 +53,7 @@ _Options = tuple[str, str, int, int, str, str | None]
 _Space = tuple[str, int, _Options]
 _ArrowSpace = tuple[str, str, int | None, _Options]
 _Model = Callable[[NDArray[np.float32]], NDArray[np.float64]]
+_List = tuple[_Ids, NDArray[np.float64] | None]
 _Numbers = NDArray[np.float64] | tuple[_Ids, NDArray[np.float64]]
 
 @final
@@ -235,6 +236,8 @@ class Slate:
     @property
     def path(self) -> str: ...
     @property
+    def lists(self) -> dict[str, dict[str, int]]: ...
+    @property
     def k(self) -> int: ...
     @property
     def at_us(self) -> int: ...
@@ -258,6 +261,7 @@ def rank(
     exclude: _Ids | None,
     signals: dict[str, _Numbers],
     models: dict[str, _Model],
+    lists: dict[str, _List],
     at_us: int,
     seed: int,
     request_id: str,
@@ -273,6 +277,7 @@ def rank_many(
     exclude: list[_Ids] | None,
     signals: dict[str, _Numbers],
     models: dict[str, _Model],
+    lists: list[dict[str, _List]],
     at_us: int,
     seed: int,
     request_ids: list[str],

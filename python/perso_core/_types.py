@@ -53,6 +53,7 @@ Progress: TypeAlias = Callable[[int, int], object] | Literal[True] | None
 
 User: TypeAlias = Vectors | Mapping[str, Vectors] | None
 Signals: TypeAlias = Mapping[str, Mapping[Any, float] | Sequence["float | None"] | NDArray[Any]]
+Lists: TypeAlias = Mapping[str, Ids | Mapping[Any, float]]
 Models: TypeAlias = Mapping[str, Any]
 Target: TypeAlias = Mapping[Any, float]
 Where: TypeAlias = Ids | Sequence[bool] | NDArray[np.bool_]

@@ -20,7 +20,7 @@ from ._types import NORMALIZERS, SHAPES, Shape
 from ._types import Normalize as _Normalize
 from .calibration import RRF, Calibration, Linear, Percentiles, Sigmoid, from_document
 
-__all__ = ["Blend", "Decay", "Model", "Signal"]
+__all__ = ["Blend", "Decay", "Listed", "Model", "Signal"]
 
 MOST = 2**53
 _UNITS = {"w": 604_800_000_000, "d": 86_400_000_000, "h": 3_600_000_000, "m": 60_000_000, "s": 1_000_000}
@@ -245,6 +245,40 @@ class Model(Part):
         return cls(document["features"], document["weight"], document["normalize"], document.get("version"))
 
 
+@dataclass(frozen=True)
+class Listed(Part):
+    """A list from outside, such as a search engine's; the list itself comes with the request: `rank(..., lists=)`.
+
+    With a positive weight its items join the pool, as what a space retrieves does. Its value is the list's score,
+    larger for better, or, of a list without scores, 0, -1, -2, ... along it; an item that is not in the list has none,
+    which contributes 0.
+
+    Args:
+        weight: the factor of the normalised value; a list of weight 0 or less retrieves nothing.
+        normalize: as for `Signal`; `RRF` for reciprocal rank fusion.
+
+    >>> import perso_core as pc
+    >>> pc.Blend({"cf": 1.0}, bm25=pc.Listed(0.5), normalize=pc.RRF())
+    Blend(similarity={'cf': 1.0}, bm25=Listed(0.5), normalize=RRF(k=60.0))
+    """
+
+    weight: float = 1.0
+    normalize: Normalize | None = None
+
+    def __post_init__(self) -> None:
+        assign(self, weight=_convert.real("weight", self.weight))
+        if self.normalize is not None:
+            assign(self, normalize=_normalize("normalize", self.normalize))
+
+    def _document(self) -> dict[str, Any]:
+        return {"kind": "list", "weight": self.weight, "normalize": _normalize_document(self.normalize)}
+
+    @classmethod
+    def _from_document(cls, document: dict[str, Any]) -> Listed:
+        expect_kind(document, "list")
+        return cls(document["weight"], document["normalize"])
+
+
 def duration(value: object) -> int:
     """A half-life in microseconds."""
     expected = "a duration such as '3d', '12h', '90m', '45s' or '2w', a timedelta, or seconds"
@@ -276,7 +310,7 @@ def in_words(count: int) -> str:
     return f"{whole}.{rest:06d}".rstrip("0").rstrip(".") + "s"
 
 
-_AnySignal: TypeAlias = Signal | Decay | Model
+_AnySignal: TypeAlias = Signal | Decay | Model | Listed
 _Similarity: TypeAlias = float | Signal | Mapping[str, float | Signal] | None
 
 
@@ -290,9 +324,10 @@ class Blend(Part):
             mean and standard deviation: "minmax" is (x - min) / (max - min), "zscore" is
             (x - mean) / sd, "rank" the average rank from 0 to 1, "none" is x. A `Linear`, `Sigmoid` or
             `Percentiles` does not depend on the pool.
-        **signals: a weight, `Signal`, `Decay` or `Model` under a name. The name of a weight or a `Signal` is that of a
+        **signals: a weight, `Signal`, `Decay`, `Model` or `Listed` under a name. The name of a weight or a `Signal` is that of a
             signal given to `rank(..., signals=)`, else of a bool, int or float attribute; the name of a
-            `Decay` is free, that of a `Model` names it in `rank(..., models=)`. A missing value contributes 0.
+            `Decay` is free, that of a `Model` or
+            `Listed` names it in `rank(..., models=)` or `lists=`. A missing value contributes 0.
 
     The terms of a slate have the signals' names: "similarity" for one space, "similarity.cf" and so on for
     several, then the keywords in the order they are written in.
@@ -311,7 +346,7 @@ class Blend(Part):
         self,
         similarity: _Similarity = 1.0,
         normalize: Normalize = "minmax",
-        **signals: float | Signal | Decay | Model,
+        **signals: float | Signal | Decay | Model | Listed,
     ) -> None:
         default = _normalize("normalize", normalize)
         kept: Signal | Mapping[str, Signal] | None
@@ -332,7 +367,7 @@ class Blend(Part):
                 named[name] = Decay(
                     value.attribute, value.half_life, value.weight, value.normalize or default, value.shape
                 )
-            elif isinstance(value, Model):
+            elif isinstance(value, Model | Listed):
                 named[name] = replace(value, normalize=value.normalize or default)
             else:
                 named[name] = _weighted(name, value, default)
@@ -352,7 +387,7 @@ class Blend(Part):
         return self._similarity
 
     @property
-    def signals(self) -> Mapping[str, Signal | Decay | Model]:
+    def signals(self) -> Mapping[str, Signal | Decay | Model | Listed]:
         """The other signals by name, each with its normaliser."""
         return self._signals
 
@@ -379,6 +414,8 @@ class Blend(Part):
                 )
             elif isinstance(value, Model):
                 out.append(_named(value, "model", name, **value._own_document()))
+            elif isinstance(value, Listed):
+                out.append(_named(value, "list", name))
             else:
                 out.append(_named(value, "value", name))
         return {"signals": out}
@@ -387,7 +424,7 @@ class Blend(Part):
     def _from_document(cls, document: dict[str, Any]) -> Blend:
         bare: Signal | None = None
         spaces: dict[str, float | Signal] = {}
-        signals: dict[str, float | Signal | Decay | Model] = {}
+        signals: dict[str, float | Signal | Decay | Model | Listed] = {}
         for one in document["signals"]:
             weight, normalize = one["weight"], one["normalize"]
             if one["kind"] == "similarity":
@@ -402,10 +439,14 @@ class Blend(Part):
                 )
             elif one["kind"] == "model":
                 signals[one["name"]] = Model(one["features"], weight, normalize, one.get("version"))
+            elif one["kind"] == "list":
+                signals[one["name"]] = Listed(weight, normalize)
             elif one["kind"] == "value":
                 signals[one["name"]] = Signal(weight, normalize)
             else:
-                raise _convert.invalid("kind", "'similarity', 'value', 'decay' or 'model'", repr(one["kind"]))
+                raise _convert.invalid(
+                    "kind", "'similarity', 'value', 'decay', 'model' or 'list'", repr(one["kind"])
+                )
         similarity: _Similarity = spaces or bare
         blend = cls(similarity, "minmax", **signals)
         # Names and order are part of a policy's hash, so what a Blend would write otherwise it cannot be.
@@ -459,7 +500,7 @@ def _weighted(argument: str, value: object, default: Normalize) -> Signal:
         kinds = (
             "a number or a Signal"
             if argument.startswith("similarity")
-            else "a number, a Signal, a Decay or a Model"
+            else "a number, a Signal, a Decay, a Model or a Listed"
         )
         raise _convert.wrong_type(argument, kinds, _convert.kind_of(value))
     return Signal(_convert.real(argument, value), default)
@@ -483,4 +524,6 @@ def _short(signal: _AnySignal | None, common: Normalize) -> str:
         weight = "" if signal.weight == 1.0 else f", weight={signal.weight!r}"
         version = "" if signal.version is None else f", version={signal.version!r}"
         return f"Model({list(signal.features)!r}{weight}{own}{version})"
+    if isinstance(signal, Listed):
+        return f"Listed({signal.weight!r}{own})"
     return f"Signal({signal.weight!r}{own})" if own else repr(signal.weight)

@@ -12,9 +12,9 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from . import _convert, _core
+from . import _convert, _core, _lists
 from . import models as _models
-from ._types import Ids, Models, Moment, Signals, Target, User, Where
+from ._types import Ids, Lists, Models, Moment, Signals, Target, User, Where
 from .candidates import Candidates
 from .catalog import Catalog
 from .diversity import shares
@@ -35,6 +35,7 @@ def rank(
     exclude: Ids | None = ...,
     signals: Signals | None = ...,
     models: Models | None = ...,
+    lists: Lists | None = ...,
     at: Moment | None = ...,
     seed: int | None = ...,
     request_id: str | None = ...,
@@ -52,6 +53,7 @@ def rank(
     exclude: Ids | Sequence[Ids] | None = ...,
     signals: Signals | None = ...,
     models: Models | None = ...,
+    lists: Lists | Sequence[Lists] | None = ...,
     at: Moment | None = ...,
     seed: int | None = ...,
     request_id: str | Sequence[str] | None = ...,
@@ -68,6 +70,7 @@ def rank(
     exclude: Ids | Sequence[Ids] | None = None,
     signals: Signals | None = None,
     models: Models | None = None,
+    lists: Lists | Sequence[Lists] | None = None,
     at: Moment | None = None,
     seed: int | None = None,
     request_id: str | Sequence[str] | None = None,
@@ -96,6 +99,9 @@ def rank(
             numbers; names of features that it states must be the policy's. It is asked once for a request's pool,
             and again for each deepening of it, with the GIL held and the catalog locked against change: it must not
             use the catalog. What it raises surfaces as it is.
+        lists: {name: list} for each `Listed` of the policy's `Blend`: ids, best first, or {id: score}, larger for
+            better; each id once. Ids that are not in the catalog are passed over: `Slate.lists` counts. For a batch
+            one for all, or a list with one a user.
         at: the moment that decays are measured from: a datetime (without a zone: UTC), ISO 8601 text, or
             seconds since the epoch. None for now; it is always recorded.
         seed: of the random numbers, together with the request's id; None for a random one.
@@ -140,6 +146,7 @@ def rank(
                 without,
                 numbers,
                 asked,
+                _lists.of_one(lists),
                 at_us,
                 drawn,
                 request_id,
@@ -147,7 +154,7 @@ def rank(
             )
         )
     names = _request_ids(request_id, count)
-    lists = _exclusions(exclude, count)
+    without_each = _exclusions(exclude, count)
     slates = _core.rank_many(
         source,
         vectors,
@@ -155,9 +162,10 @@ def rank(
         policy._handle,
         k,
         allowed,
-        lists,
+        without_each,
         numbers,
         asked,
+        _lists.of_batch(lists, count),
         at_us,
         drawn,
         names,

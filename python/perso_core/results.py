@@ -252,8 +252,13 @@ class Slate:
         return self._core.pool_size
 
     @property
+    def lists(self) -> dict[str, dict[str, int]]:
+        """For each outside list how many items were given, and how many of them were there and eligible."""
+        return self._core.lists
+
+    @property
     def path(self) -> str:
-        """Where candidates came from: "exact", "graph", "attributes" (no user), or "given"."""
+        """Where candidates came from: "exact", "graph", "attributes" (no user), or "given" (scores or lists of yours)."""
         return self._core.path
 
     @property

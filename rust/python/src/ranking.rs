@@ -103,6 +103,38 @@ fn bind_signals(
     Ok(Arc::new(signals))
 }
 
+/// Outside lists by name: ids, best first, or ids with scores.
+type GivenLists = Vec<(String, Ids, Option<Vec<f64>>)>;
+
+fn lists_in(lists: &Bound<'_, PyDict>) -> Outcome<GivenLists> {
+    let mut out = Vec::with_capacity(lists.len());
+    for (name, value) in lists.iter() {
+        let name: String = name.extract()?;
+        let (ids, scores): (Bound<'_, PyAny>, Option<PyReadonlyArray1<'_, f64>>) =
+            value.extract()?;
+        let ids = convert::ids(&format!("lists[{name:?}]"), &ids)?;
+        out.push((name, ids, scores.map(|scores| scores.as_array().to_vec())));
+    }
+    Ok(out)
+}
+
+/// The signals of a request that brings lists.
+fn with_lists(
+    signals: &Arc<Signals>,
+    source: &dyn Source,
+    lists: &GivenLists,
+) -> Result<Arc<Signals>, Error> {
+    if lists.is_empty() {
+        return Ok(Arc::clone(signals));
+    }
+    let mut signals = Signals::clone(signals);
+    for (name, ids, scores) in lists {
+        let list = core::List::new(name, source.ids(), ids, scores.as_deref())?;
+        signals.insert_list(name, list)?;
+    }
+    Ok(Arc::new(signals))
+}
+
 /// A user's vectors by space; the name "" stands for the space that the policy's similarity uses.
 type User = Vec<(String, Vec<f32>)>;
 
@@ -117,7 +149,7 @@ fn name_bare_vector(source: &dyn Source, policy: &Policy, user: &mut User) -> Re
 }
 
 #[pyfunction]
-#[pyo3(signature = (source, user, policy, k, r#where, exclude, signals, models, at_us, seed, request_id, target))]
+#[pyo3(signature = (source, user, policy, k, r#where, exclude, signals, models, lists, at_us, seed, request_id, target))]
 #[allow(clippy::too_many_arguments)] // One for each argument of the Python function.
 pub fn rank(
     py: Python<'_>,
@@ -129,6 +161,7 @@ pub fn rank(
     exclude: Option<&Bound<'_, PyAny>>,
     signals: &Bound<'_, PyDict>,
     models: &Bound<'_, PyDict>,
+    lists: &Bound<'_, PyDict>,
     at_us: i64,
     seed: u64,
     request_id: String,
@@ -140,6 +173,7 @@ pub fn rank(
     let exclude = convert::optional_ids("exclude", exclude)?;
     let signals = signals_in(signals)?;
     let models = models_in(models)?;
+    let lists = lists_in(lists)?;
     let held = source.hold();
     let policy: &Policy = &policy;
     py.detach(|| {
@@ -152,7 +186,7 @@ pub fn rank(
                 user,
                 k,
                 eligible,
-                signals: bind_signals(source, &signals, &models)?,
+                signals: with_lists(&bind_signals(source, &signals, &models)?, source, &lists)?,
                 at: at_us,
                 seed,
                 request_id,
@@ -166,7 +200,7 @@ pub fn rank(
 }
 
 #[pyfunction]
-#[pyo3(signature = (source, users, count, policy, k, r#where, exclude, signals, models, at_us, seed, request_ids, num_threads, targets))]
+#[pyo3(signature = (source, users, count, policy, k, r#where, exclude, signals, models, lists, at_us, seed, request_ids, num_threads, targets))]
 #[allow(clippy::too_many_arguments)] // One for each argument of the Python function.
 pub fn rank_many(
     py: Python<'_>,
@@ -179,6 +213,7 @@ pub fn rank_many(
     exclude: Option<Vec<Bound<'_, PyAny>>>,
     signals: &Bound<'_, PyDict>,
     models: &Bound<'_, PyDict>,
+    lists: Vec<Bound<'_, PyDict>>,
     at_us: i64,
     seed: u64,
     request_ids: Vec<String>,
@@ -199,6 +234,10 @@ pub fn rank_many(
         let expected = format!("{count} targets, one a user");
         return Err(Error::invalid("target", expected, targets.len()).into());
     }
+    if ![0, count].contains(&lists.len()) {
+        let expected = format!("{count} mappings of lists, one a user");
+        return Err(Error::invalid("lists", expected, lists.len()).into());
+    }
     let filter = Filter::new("where", r#where)?;
     let exclude: Vec<Option<Ids>> = match exclude {
         None => vec![None; count],
@@ -213,6 +252,7 @@ pub fn rank_many(
     };
     let signals = signals_in(signals)?;
     let models = models_in(models)?;
+    let lists: Vec<GivenLists> = lists.iter().map(lists_in).collect::<Outcome<_>>()?;
     let held = source.hold();
     let policy: &Policy = &policy;
     py.detach(|| {
@@ -231,7 +271,10 @@ pub fn rank_many(
                     user,
                     k,
                     eligible,
-                    signals: Arc::clone(&signals),
+                    signals: match &lists[..] {
+                        [] => Arc::clone(&signals),
+                        lists => with_lists(&signals, source, &lists[i])?,
+                    },
                     at: at_us,
                     seed,
                     request_id,

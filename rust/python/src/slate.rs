@@ -1,5 +1,6 @@
 //! `Slate`: the result of one request.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use numpy::{IntoPyArray, PyArray1, PyArray2, PyArrayMethods};
@@ -141,6 +142,17 @@ impl Slate {
     #[getter]
     fn pool_size(&self) -> usize {
         self.core.pool.rows.len()
+    }
+
+    #[getter]
+    fn lists(&self) -> BTreeMap<String, BTreeMap<&'static str, usize>> {
+        let lists = self.core.asked.lists.iter();
+        lists
+            .map(|(name, list)| {
+                let counts = [("given", list.given), ("eligible", list.eligible)];
+                (name.clone(), BTreeMap::from(counts))
+            })
+            .collect()
     }
 
     #[getter]

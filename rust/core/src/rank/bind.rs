@@ -4,6 +4,7 @@
 use crate::column::{Column, ColumnType};
 use crate::error::{Error, Result};
 
+use super::lists::List;
 use super::model::Predict;
 use super::policy::{Policy, Shape, SignalSpec};
 use super::signals::{argument, SignalLookup, Signals};
@@ -27,6 +28,8 @@ pub(crate) enum Input<'a> {
         half_life: f64,
         shape: Shape,
     },
+    /// The numbers of a list from outside.
+    List(&'a List),
     /// What a model makes of the signal's features.
     Model(&'a dyn Predict),
 }
@@ -52,9 +55,12 @@ pub(crate) struct Bound<'a> {
 }
 
 impl Bound<'_> {
-    /// Whether candidates are retrieved by this signal: it must be personal, and wanted.
+    /// Whether candidates are retrieved by this signal: it must be of this user or this request, and wanted.
     pub(crate) fn retrieves(&self) -> bool {
-        matches!(self.input, Input::Similarity { .. } | Input::Given(_)) && self.spec.weight() > 0.0
+        matches!(
+            self.input,
+            Input::Similarity { .. } | Input::Given(_) | Input::List(_)
+        ) && self.spec.weight() > 0.0
     }
 }
 
@@ -63,8 +69,8 @@ pub(crate) struct Ask<'a> {
     pub(crate) user: Option<&'a [(String, Vec<f32>)]>,
     pub(crate) signals: &'a Signals,
     pub(crate) at: i64,
-    /// Whether the answers of models are among the signals, as they are in a record.
-    pub(crate) models_recorded: bool,
+    /// Whether the answers of models and the numbers of lists are among the signals, as they are in a record.
+    pub(crate) answers_recorded: bool,
 }
 
 /// Finds the input of every signal of the policy, and refuses what the policy would ignore.
@@ -115,13 +121,16 @@ pub(crate) fn bind<'a>(
                 half_life: *half_life_us as f64,
                 shape: *shape,
             }),
-            SignalSpec::Model { name, .. } => {
-                let recorded = ask.signals.lookup(name).filter(|_| ask.models_recorded);
+            SignalSpec::List { name, .. } | SignalSpec::Model { name, .. } => {
+                let recorded = ask.signals.lookup(name).filter(|_| ask.answers_recorded);
                 if recorded.is_some() {
                     used_signals.push(name.as_str());
                 }
                 Some(match recorded {
                     Some(values) => Input::Signal(values),
+                    None if matches!(spec, SignalSpec::List { .. }) => {
+                        Input::List(the_list(ask.signals, name)?)
+                    }
                     None => Input::Model(the_model(ask.signals, name)?),
                 })
             }
@@ -141,6 +150,21 @@ pub(crate) fn bind<'a>(
     }
     refuse_unused(source, policy, ask, &used_spaces, &used_signals, uses_given)?;
     Ok(bound)
+}
+
+fn the_list<'a>(signals: &'a Signals, name: &str) -> Result<&'a List> {
+    signals.list(name).ok_or_else(|| {
+        let given: Vec<String> = signals.list_names().map(|n| format!("{n:?}")).collect();
+        Error::invalid(
+            "lists",
+            format!("a list named {name:?}, which the policy's Blend asks for (it may be empty)"),
+            if given.is_empty() {
+                "none".to_string()
+            } else {
+                given.join(", ")
+            },
+        )
+    })
 }
 
 fn the_model<'a>(signals: &'a Signals, name: &str) -> Result<&'a dyn Predict> {
@@ -395,6 +419,18 @@ fn refuse_unused(
         return Err(Error::invalid(
             "models",
             "models that the policy's Blend names",
+            format!("{name:?}"),
+        ));
+    }
+    let listed = |name: &&str| {
+        let list =
+            |spec: &SignalSpec| matches!(spec, SignalSpec::List { .. }) && spec.name() == *name;
+        policy.signals().iter().any(list)
+    };
+    if let Some(name) = ask.signals.list_names().find(|name| !listed(name)) {
+        return Err(Error::invalid(
+            "lists",
+            "lists that the policy's Blend names",
             format!("{name:?}"),
         ));
     }

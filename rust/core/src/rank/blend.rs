@@ -422,6 +422,7 @@ impl<'a> Blend<'a> {
                 Some(time) => decay(shape, at, time, half_life),
                 None => f64::NAN,
             })),
+            Input::List(list) => out.extend(rows.iter().map(|&row| list.value(row))),
             Input::Model(_) => {}
         }
         Ok(())

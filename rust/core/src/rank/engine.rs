@@ -142,7 +142,12 @@ pub(crate) fn run<'a>(
     let mut signals: Vec<(String, Vec<f64>)> = bound
         .iter()
         .zip(table.values)
-        .filter(|(bound, _)| matches!(bound.input, Input::Signal(_) | Input::Model(_)))
+        .filter(|(bound, _)| {
+            matches!(
+                bound.input,
+                Input::Signal(_) | Input::Model(_) | Input::List(_)
+            )
+        })
         .map(|(bound, values)| (bound.spec.name().to_string(), values))
         .collect();
     for (name, input) in inputs {

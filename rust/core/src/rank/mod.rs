@@ -2,8 +2,8 @@
 //!
 //! Each file holds one idea. A request runs through them in this order:
 //!
-//! 1. `policy` (what is wanted, validated once), `request`, `signals` and `model` (who asks, and
-//!    what they bring), `bind` (every signal finds its
+//! 1. `policy` (what is wanted, validated once), `request`, `signals`, `model` and `lists` (who
+//!    asks, and what they bring), `bind` (every signal finds its
 //!    input, and nothing is ignored);
 //! 2. `pool` (retrieval through the [`Source`] seam), `blend` (normalised terms that add up exactly);
 //! 3. `slots` (the loop over slots), which asks `caps` (what may still be shown), `diversity` (what is
@@ -20,6 +20,7 @@ pub mod caps;
 pub mod diversity;
 mod engine;
 pub mod explore;
+mod lists;
 mod model;
 pub mod policy;
 mod pool;
@@ -43,6 +44,7 @@ use crate::threads;
 pub use crate::select::Where;
 pub use bind::space_of_bare_vector;
 pub use candidates::{unnamed_space, Candidates};
+pub use lists::{List, ListCounts, ListsCounts};
 pub use model::Predict;
 pub use policy::Policy;
 pub use record::{record_json, record_json_of, UserVectors, SCHEMA as RECORD_SCHEMA};
@@ -67,7 +69,7 @@ pub fn rank(source: &dyn Source, policy: &Arc<Policy>, request: &Request) -> Res
         user: request.user.as_deref(),
         signals: &request.signals,
         at: request.at,
-        models_recorded: false,
+        answers_recorded: false,
     };
     let bound = bind::bind(source, policy, &ask)?;
     let inputs = bind::explore_inputs(source, policy, &request.signals)?;
@@ -80,6 +82,7 @@ pub fn rank(source: &dyn Source, policy: &Arc<Policy>, request: &Request) -> Res
         request_id: request.request_id.clone(),
         counts: request.eligible.counts,
         target: request.target.clone(),
+        lists: request.signals.list_counts(&request.eligible.rows),
     };
     engine::run(source, policy, &bound, &inputs, asked, &mut live, clock)
 }

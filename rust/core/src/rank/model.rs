@@ -51,20 +51,22 @@ pub(crate) fn validate_features(
     Ok(())
 }
 
-/// A record keeps a model's answers under its name, so no explorer may mean something else by it.
+/// A record keeps the answers of a model or list under its name, so no explorer may mean something else by it.
 pub(crate) fn validate_explored(spec: &PolicySpec) -> Result<()> {
     let posterior = spec.explore.as_ref().and_then(ExploreSpec::posterior);
     for name in posterior
         .into_iter()
         .flat_map(|posterior| posterior.names())
     {
-        let model =
-            |spec: &SignalSpec| matches!(spec, SignalSpec::Model { .. }) && spec.name() == name;
-        if spec.score.signals.iter().any(model) {
+        let answer = |spec: &SignalSpec| {
+            matches!(spec, SignalSpec::Model { .. } | SignalSpec::List { .. })
+                && spec.name() == name
+        };
+        if spec.score.signals.iter().any(answer) {
             return Err(Error::invalid(
                 "explore",
-                "signals or attributes, and no model",
-                format!("{name:?}, a model of the blend"),
+                "signals or attributes, and no model or list",
+                format!("{name:?}, which the blend means otherwise"),
             ));
         }
     }

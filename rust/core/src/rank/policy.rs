@@ -100,6 +100,15 @@ pub enum SignalSpec {
         /// Normaliser.
         normalize: Normalize,
     },
+    /// A list from outside that comes with the request.
+    List {
+        /// Term name, and name of the list.
+        name: String,
+        /// Factor.
+        weight: f64,
+        /// Normaliser.
+        normalize: Normalize,
+    },
     /// What a model that comes with the request makes of other numbers.
     Model {
         /// Term name, and name of the model.
@@ -123,6 +132,7 @@ impl SignalSpec {
             SignalSpec::Similarity { name, .. }
             | SignalSpec::Value { name, .. }
             | SignalSpec::Decay { name, .. }
+            | SignalSpec::List { name, .. }
             | SignalSpec::Model { name, .. } => name,
         }
     }
@@ -133,6 +143,7 @@ impl SignalSpec {
             SignalSpec::Similarity { weight, .. }
             | SignalSpec::Value { weight, .. }
             | SignalSpec::Decay { weight, .. }
+            | SignalSpec::List { weight, .. }
             | SignalSpec::Model { weight, .. } => *weight,
         }
     }
@@ -143,6 +154,7 @@ impl SignalSpec {
             SignalSpec::Similarity { normalize, .. }
             | SignalSpec::Value { normalize, .. }
             | SignalSpec::Decay { normalize, .. }
+            | SignalSpec::List { normalize, .. }
             | SignalSpec::Model { normalize, .. } => normalize,
         }
     }
@@ -156,6 +168,7 @@ impl SignalSpec {
             SignalSpec::Similarity { .. } => "similarity".into(),
             SignalSpec::Value { name, .. }
             | SignalSpec::Decay { name, .. }
+            | SignalSpec::List { name, .. }
             | SignalSpec::Model { name, .. } => name.clone(),
         }
     }
@@ -523,7 +536,7 @@ fn validate_signals(signals: &[SignalSpec]) -> Result<()> {
                 }
             }
             SignalSpec::Model { features, .. } => validate_features(&argument, features, signals)?,
-            SignalSpec::Value { .. } => {}
+            SignalSpec::Value { .. } | SignalSpec::List { .. } => {}
         }
     }
     Ok(())

@@ -1,8 +1,8 @@
 //! Retrieval into a pool, and its deepening.
 //!
-//! With a user, every similarity of positive weight retrieves as many rows as the pool shall have;
-//! the lists are merged round-robin (first signal first) until that many distinct rows are there.
-//! Without one, or when no similarity is wanted, all eligible rows are ranked by the blend itself,
+//! With a user, every similarity of positive weight retrieves as many rows as the pool shall have, and so does every
+//! outside list; they are merged round-robin (first signal first) until that many distinct rows are there.
+//! Without either, or when none is wanted, and where outside lists alone have no more to give, all eligible rows are ranked by the blend itself,
 //! normalised over all of them, and the best are taken. Models are left out of that: they see a pool.
 //!
 //! Within a step rows are sorted by id, so what follows does not depend on the order of the source.
@@ -73,6 +73,17 @@ impl<'a> Live<'a> {
         let mut known = None;
         let mut path = None;
         for bound in self.bound.iter().filter(|bound| bound.retrieves()) {
+            if let Input::List(list) = bound.input {
+                let rows = list.within(eligible, want);
+                let all = rows.len() == eligible.len();
+                lists.push(rows);
+                known = None;
+                path = path.or(Some(Path::Given));
+                if all {
+                    break;
+                }
+                continue;
+            }
             let found = match bound.input {
                 Input::Similarity { space, query } => {
                     self.source.retrieve(space, query, want, eligible)?
@@ -140,7 +151,10 @@ impl<'a> Live<'a> {
 impl Retriever for Live<'_> {
     fn first(&mut self, want: usize) -> Result<First> {
         if let Some(found) = self.retrieve(want, self.eligible)? {
-            return Ok(found);
+            // Lists alone may bring nothing at all.
+            if !found.rows.is_empty() || self.eligible.is_empty() {
+                return Ok(found);
+            }
         }
         let preferences = self.preferences()?;
         self.preferences = Some(preferences.clone());
@@ -164,10 +178,14 @@ impl Retriever for Live<'_> {
         if rest.is_empty() {
             return Ok(Vec::new());
         }
-        Ok(self
-            .retrieve(want, &rest)?
-            .map(|found| found.rows)
-            .unwrap_or_default())
+        match self.retrieve(want, &rest)? {
+            Some(found) if !found.rows.is_empty() => Ok(found.rows),
+            // Outside lists have no more.
+            _ => {
+                self.preferences = Some(self.preferences()?);
+                self.deepen(want, allowed)
+            }
+        }
     }
 }
 

@@ -57,6 +57,9 @@ pub(crate) struct Document {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) target: Option<Target>,
     pub(crate) path: String,
+    /// How much of each outside list was eligible; absent where there was no list.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) lists: BTreeMap<String, Listed>,
     /// One entry per retrieval: the first, then each deepening.
     pub(crate) pool: Vec<Step>,
     /// The request's own signals, one value per pool entry; null where there was none.
@@ -75,6 +78,14 @@ pub(crate) struct Eligible {
     pub(crate) live: u64,
     pub(crate) filtered: u64,
     pub(crate) excluded: u64,
+    pub(crate) eligible: u64,
+}
+
+/// How much of an outside list was eligible.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Listed {
+    pub(crate) given: u64,
     pub(crate) eligible: u64,
 }
 
@@ -219,6 +230,17 @@ pub(crate) fn document(slate: &Slate, content_hash: String) -> Document {
         },
         target: asked.target.clone(),
         path: slate.path.as_str().into(),
+        lists: asked
+            .lists
+            .iter()
+            .map(|(name, list)| {
+                let listed = Listed {
+                    given: list.given as u64,
+                    eligible: list.eligible as u64,
+                };
+                (name.clone(), listed)
+            })
+            .collect(),
         pool,
         signals: slate
             .pool
@@ -337,6 +359,7 @@ mod tests {
             },
             target: None,
             path: "exact".into(),
+            lists: BTreeMap::new(),
             pool: vec![
                 Step {
                     ids: vec![RecordId::Int(id), RecordId::Str("a\nb".into())],

@@ -14,6 +14,7 @@ use crate::ids::Id;
 
 use super::bind::{bind, explore_inputs, Ask};
 use super::engine;
+use super::lists::ListCounts;
 use super::policy::Policy;
 use super::pool::{First, Retriever};
 use super::record::{digest, document, to_value, vector_hash, Document, SCHEMA};
@@ -81,7 +82,7 @@ fn try_replay(json: &str, source: &dyn Source, user: Option<User>) -> Result<Sla
         user: user.as_deref(),
         signals: &signals,
         at: recorded.at,
-        models_recorded: true,
+        answers_recorded: true,
     };
     let bound = bind(source, &policy, &ask)?;
     let inputs = explore_inputs(source, &policy, &signals)?;
@@ -101,6 +102,17 @@ fn try_replay(json: &str, source: &dyn Source, user: Option<User>) -> Result<Sla
             eligible: count("count", recorded.eligibility.eligible)?,
         },
         target: recorded.target.clone(),
+        lists: recorded
+            .lists
+            .iter()
+            .map(|(name, list)| {
+                let counts = ListCounts {
+                    given: count("count", list.given)?,
+                    eligible: count("count", list.eligible)?,
+                };
+                Ok((name.clone(), counts))
+            })
+            .collect::<Result<_>>()?,
     };
     let mut recorded_pool = RecordedPool {
         steps: steps.into_iter(),

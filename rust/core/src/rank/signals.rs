@@ -3,17 +3,21 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use crate::eligible::RowSet;
 use crate::error::{Error, Result};
 use crate::ids::{IdMap, Ids};
 use crate::select::check_kind;
 
+use super::lists::{List, ListsCounts};
 use super::model::Predict;
 
-/// Numbers per row that the caller brings, by signal name, and models that make some.
+/// Numbers per row that the caller brings, by signal name, models that make some, and lists that bring rows too.
+/// Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Signals {
-    by_name: BTreeMap<String, SignalValues>,
+    by_name: BTreeMap<String, Arc<SignalValues>>,
     models: BTreeMap<String, Arc<dyn Predict>>,
+    lists: BTreeMap<String, Arc<List>>,
 }
 
 /// The numbers of one signal. A row without one contributes 0.
@@ -135,6 +139,37 @@ impl Signals {
         self.models.keys().map(String::as_str)
     }
 
+    /// The list behind a signal of kind `list`.
+    pub fn insert_list(&mut self, name: &str, list: List) -> Result<()> {
+        if self.lists.contains_key(name) {
+            return Err(Error::invalid(
+                "lists",
+                "each name once",
+                format!("{name:?} twice"),
+            ));
+        }
+        self.lists.insert(name.to_string(), Arc::new(list));
+        Ok(())
+    }
+
+    /// A list that has been given.
+    pub(crate) fn list(&self, name: &str) -> Option<&List> {
+        self.lists.get(name).map(|list| &**list)
+    }
+
+    /// The names of the lists, sorted.
+    pub fn list_names(&self) -> impl Iterator<Item = &str> {
+        self.lists.keys().map(String::as_str)
+    }
+
+    /// How much of each list is eligible.
+    pub(crate) fn list_counts(&self, eligible: &RowSet) -> ListsCounts {
+        let lists = self.lists.iter();
+        lists
+            .map(|(name, list)| (name.clone(), list.counts(eligible)))
+            .collect()
+    }
+
     fn put(&mut self, name: &str, values: SignalValues) -> Result<()> {
         if self.by_name.contains_key(name) {
             return Err(Error::invalid(
@@ -143,13 +178,13 @@ impl Signals {
                 format!("{name:?} twice"),
             ));
         }
-        self.by_name.insert(name.to_string(), values);
+        self.by_name.insert(name.to_string(), Arc::new(values));
         Ok(())
     }
 
     /// The numbers of a signal that has been given.
     pub(crate) fn lookup(&self, name: &str) -> Option<SignalLookup<'_>> {
-        self.by_name.get(name).map(SignalLookup)
+        self.by_name.get(name).map(|values| SignalLookup(values))
     }
 
     /// The names, sorted.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::ids::{Id, Ids};
 
+use super::lists::ListsCounts;
 use super::policy::Policy;
 use super::reasons;
 use super::request::{Counts, Target, User};
@@ -74,6 +75,8 @@ pub struct Asked {
     pub counts: Counts,
     /// The request's own target, for a policy that calibrates.
     pub target: Option<Target>,
+    /// How much of each outside list was eligible.
+    pub lists: ListsCounts,
 }
 
 impl Slate {
