@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import _core
 from ._core import FormatError, ReplayError, __version__
+from .beside import Shadow
 from .blend import Blend, Decay, Model, Signal
 from .calibration import RRF, Linear, Percentiles, Sigmoid
 from .candidates import Candidates
@@ -53,6 +54,7 @@ __all__ = [
     "PlackettLuce",
     "Policy",
     "ReplayError",
+    "Shadow",
     "Sigmoid",
     "Signal",
     "Slate",

@@ -262,7 +262,8 @@ def rank(
     seed: int,
     request_id: str,
     target: dict[str, float] | None,
-) -> Slate: ...
+    shadow: Policy | None,
+) -> tuple[Slate, Slate | None]: ...
 def rank_many(
     source: Catalog | Candidates,
     users: dict[str, NDArray[np.float32]] | None,
@@ -278,7 +279,8 @@ def rank_many(
     request_ids: list[str],
     num_threads: int,
     targets: list[dict[str, float]] | None,
-) -> list[Slate]: ...
+    shadow: Policy | None,
+) -> list[tuple[Slate, Slate | None]]: ...
 def replay(
     record: str, source: Catalog | Candidates, user: dict[str, NDArray[np.float32]] | None
 ) -> Slate: ...

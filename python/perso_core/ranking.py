@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from . import _convert, _core
 from . import models as _models
 from ._types import Ids, Models, Moment, Signals, Target, User, Where
+from .beside import Shadow
 from .candidates import Candidates
 from .catalog import Catalog
 from .diversity import shares
@@ -40,6 +41,7 @@ def rank(
     request_id: str | None = ...,
     num_threads: int = ...,
     target: Target | None = ...,
+    shadow: Policy | None = ...,
 ) -> Slate: ...
 @overload
 def rank(
@@ -57,6 +59,7 @@ def rank(
     request_id: str | Sequence[str] | None = ...,
     num_threads: int = ...,
     target: Target | Sequence[Target] | None = ...,
+    shadow: Policy | None = ...,
 ) -> Any: ...
 def rank(
     cat: Catalog | Candidates,
@@ -73,6 +76,7 @@ def rank(
     request_id: str | Sequence[str] | None = None,
     num_threads: int = 1,
     target: Target | Sequence[Target] | None = None,
+    shadow: Policy | None = None,
 ) -> Slate | SlateBatch:
     """Rank items for a user, or for many users at once.
 
@@ -104,6 +108,10 @@ def rank(
         num_threads: for a batch, over its users; -1 for every core. The slates do not depend on it.
         target: {value: share} for a policy with `Calibrated`, in place of the policy's own target: the shares
             that this user has. For a batch one for all, or a list with one a user. None for the policy's.
+        shadow: another policy that ranks the same request in the same call: the same state of the catalog, seed,
+            request id and inputs. Nobody is shown its slate: that is `slate.shadow.slate`, with how alike the two
+            are. The slate and its record are what they are without. What the request brings has to be of use to one
+            of the two; an error of the shadow's is raised too, and begins with "shadow".
 
     Returns:
         A `Slate`; for a batch a `SlateBatch`. The GIL is released meanwhile.
@@ -119,7 +127,10 @@ def rank(
     k = _convert.integer("k", k, 1)
     allowed = _convert.mask_or_ids("where", where)
     numbers = _convert.signals(signals)
-    asked = _models.bind(policy, models)
+    if shadow is not None and not isinstance(shadow, Policy):
+        raise _convert.wrong_type("shadow", "a Policy, or None", _convert.kind_of(shadow))
+    second = None if shadow is None else shadow._handle
+    asked = _models.bind([policy] if shadow is None else [policy, shadow], models)
     at_us = time.time_ns() // 1000 if at is None else _convert.microseconds("at", at)
     drawn = secrets.randbits(63) if seed is None else _convert.seed(seed)
     threads = _convert.threads(num_threads)
@@ -130,7 +141,7 @@ def rank(
         if not isinstance(request_id, str):
             raise _convert.wrong_type("request_id", "a str, or None", _convert.kind_of(request_id))
         without = _convert.optional_ids("exclude", exclude)
-        return Slate(
+        return _shown(
             _core.rank(
                 source,
                 vectors,
@@ -144,11 +155,12 @@ def rank(
                 drawn,
                 request_id,
                 None if target is None else shares("target", target),
+                second,
             )
         )
     names = _request_ids(request_id, count)
     lists = _exclusions(exclude, count)
-    slates = _core.rank_many(
+    pairs = _core.rank_many(
         source,
         vectors,
         count,
@@ -163,8 +175,19 @@ def rank(
         names,
         threads,
         _targets(target, count),
+        second,
     )
-    return SlateBatch([Slate(slate) for slate in slates])
+    return SlateBatch([_shown(pair) for pair in pairs])
+
+
+def _shown(pair: tuple[_core.Slate, _core.Slate | None]) -> Slate:
+    """The slate to show, with the shadow's beside it."""
+    core, other = pair
+    slate = Slate(core)
+    if other is not None:
+        # A view of its own of the served slate: no cycle that would wait for the garbage collector.
+        slate.shadow = Shadow(Slate(core), Slate(other))
+    return slate
 
 
 def replay(record: Mapping[str, Any] | str, cat: Catalog | Candidates, user: User = None) -> Slate:

@@ -82,6 +82,8 @@ fn try_replay(json: &str, source: &dyn Source, user: Option<User>) -> Result<Sla
         signals: &signals,
         at: recorded.at,
         models_recorded: true,
+        // The policy of a shadow may leave them to the one that served; no other record has them unused.
+        scores_may_idle: true,
     };
     let bound = bind(source, &policy, &ask)?;
     let inputs = explore_inputs(source, &policy, &signals)?;

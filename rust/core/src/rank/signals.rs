@@ -12,7 +12,7 @@ use super::model::Predict;
 /// Numbers per row that the caller brings, by signal name, and models that make some.
 #[derive(Clone, Debug, Default)]
 pub struct Signals {
-    by_name: BTreeMap<String, SignalValues>,
+    by_name: BTreeMap<String, Arc<SignalValues>>,
     models: BTreeMap<String, Arc<dyn Predict>>,
 }
 
@@ -143,13 +143,37 @@ impl Signals {
                 format!("{name:?} twice"),
             ));
         }
-        self.by_name.insert(name.to_string(), values);
+        self.by_name.insert(name.to_string(), Arc::new(values));
         Ok(())
     }
 
     /// The numbers of a signal that has been given.
     pub(crate) fn lookup(&self, name: &str) -> Option<SignalLookup<'_>> {
-        self.by_name.get(name).map(SignalLookup)
+        self.by_name.get(name).map(|values| SignalLookup(values))
+    }
+
+    /// Some of them: the signals and the models whose names are wanted. Nothing is copied but names.
+    pub(crate) fn only(
+        &self,
+        signal: impl Fn(&str) -> bool,
+        model: impl Fn(&str) -> bool,
+    ) -> Signals {
+        fn some<V>(
+            all: &BTreeMap<String, Arc<V>>,
+            wanted: impl Fn(&str) -> bool,
+        ) -> BTreeMap<String, Arc<V>>
+        where
+            V: ?Sized,
+        {
+            all.iter()
+                .filter(|(name, _)| wanted(name))
+                .map(|(name, value)| (name.clone(), Arc::clone(value)))
+                .collect()
+        }
+        Signals {
+            by_name: some(&self.by_name, signal),
+            models: some(&self.models, model),
+        }
     }
 
     /// The names, sorted.
