@@ -8,7 +8,8 @@
     slate.ids, slate.scores, slate.propensities, slate.reasons, slate.record()
 
 Start with `help(pc.rank)`, `help(pc.Catalog)` and `help(pc.Policy)`; `pc.Index` is for vectors alone. What a
-log of decisions is good for afterwards: `pc.ope`, `pc.interleave`, `pc.drift`, `pc.exposure`, `pc.agreement`.
+log of decisions is good for afterwards: `pc.ope`, `pc.interleave`, `pc.drift`, `pc.exposure`, `pc.agreement`,
+`pc.counterfactual`.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ from .blend import Blend, Decay, Model, Signal
 from .calibration import RRF, Linear, Percentiles, Sigmoid
 from .candidates import Candidates
 from .catalog import Catalog, Space
+from .counterfactual import counterfactual
 from .diversity import DPP, MMR, Calibrated, Spread
 from .explore import UCB, EpsilonGreedy, PlackettLuce, Softmax, ThompsonSampling
 from .index import Index, cpu_features, dot, topk
@@ -67,6 +69,7 @@ __all__ = [
     "Tuning",
     "__version__",
     "agreement",
+    "counterfactual",
     "cpu_features",
     "dot",
     "drift",

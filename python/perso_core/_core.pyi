@@ -15,6 +15,7 @@ __all__ = [
     "ReplayError",
     "Slate",
     "__version__",
+    "counterfactual",
     "cpu_features",
     "debug_build",
     "dot_f16",
@@ -184,6 +185,8 @@ class Policy:
     @property
     def json(self) -> str: ...
     @property
+    def reads(self) -> list[str]: ...
+    @property
     def hash(self) -> str: ...
 
 @final
@@ -284,3 +287,9 @@ def rank_many(
 def replay(
     record: str, source: Catalog | Candidates, user: dict[str, NDArray[np.float32]] | None
 ) -> Slate: ...
+def counterfactual(
+    record: str,
+    source: Catalog | Candidates,
+    user: dict[str, NDArray[np.float32]] | None,
+    mask: list[str],
+) -> tuple[Slate, Slate]: ...

@@ -121,7 +121,7 @@ def rank(
             expected and what came.
         KeyError: an attribute or space of the policy, or an id of `where`, that is not there.
     """
-    source = _source(cat)
+    source = source_of(cat)
     if not isinstance(policy, Policy):
         raise _convert.wrong_type("policy", "a Policy", _convert.kind_of(policy))
     k = _convert.integer("k", k, 1)
@@ -202,19 +202,27 @@ def replay(record: Mapping[str, Any] | str, cat: Catalog | Candidates, user: Use
         ReplayError: the data has changed since, the record is damaged, altered or of a later version, or the
             user is not the one. The message says which.
     """
+    text, vectors = recorded("record", record, user)
+    return Slate(_core.replay(text, source_of(cat), vectors))
+
+
+def recorded(
+    argument: str, record: object, user: User
+) -> tuple[str, dict[str, NDArray[np.float32]] | None]:
+    """The JSON text of a record, and the vectors of its user by space."""
     if isinstance(record, Mapping):
         try:
             record = json.dumps(dict(record), allow_nan=False)
         except (TypeError, ValueError) as error:
-            raise _convert.invalid("record", "what JSON can hold", error) from None
+            raise _convert.invalid(argument, "what JSON can hold", error) from None
     elif not isinstance(record, str):
-        raise _convert.wrong_type("record", "a mapping or JSON text", _convert.kind_of(record))
+        raise _convert.wrong_type(argument, "a mapping or JSON text", _convert.kind_of(record))
     vectors, count = _users(user)
     if count is not None:
         raise _convert.invalid("user", "the vectors of one user", f"a batch of {count}")
     if vectors is not None and "" in vectors:
         vectors = {_recorded_space(record): vectors[""]}
-    return Slate(_core.replay(record, _source(cat), vectors))
+    return record, vectors
 
 
 def _recorded_space(record: str) -> str:
@@ -228,7 +236,7 @@ def _recorded_space(record: str) -> str:
     return spaces[0] if len(spaces) == 1 else ""
 
 
-def _source(cat: object) -> _core.Catalog | _core.Candidates:
+def source_of(cat: object) -> _core.Catalog | _core.Candidates:
     if not isinstance(cat, Catalog | Candidates):
         raise _convert.wrong_type("cat", "a Catalog or Candidates", _convert.kind_of(cat))
     return cat._core

@@ -1,4 +1,4 @@
-//! `rank`, `rank_many` and `replay`.
+//! `rank`, `rank_many`, `replay` and `counterfactual`.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -295,6 +295,28 @@ pub fn replay(
         held.with(|source, origin| {
             let slate = core::replay(record, source, user)?;
             Ok(Slate::new(slate, origin, 0.0))
+        })
+    })
+}
+
+/// The slate of a record, and what it would have been with some names masked.
+#[pyfunction]
+pub fn counterfactual(
+    py: Python<'_>,
+    record: &str,
+    source: Items<'_>,
+    user: Option<&Bound<'_, PyDict>>,
+    mask: Vec<String>,
+) -> Outcome<(Slate, Slate)> {
+    let user = user.map(user_in).transpose()?;
+    let held = source.hold();
+    py.detach(|| {
+        held.with(|source, origin| {
+            let (served, other) = core::counterfactual(record, source, user, &mask)?;
+            Ok((
+                Slate::new(served, origin.clone(), 0.0),
+                Slate::new(other, origin, 0.0),
+            ))
         })
     })
 }

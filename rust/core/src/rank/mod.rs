@@ -10,7 +10,8 @@
 //!    best given the slots above) and `explore/` with `rng` (what is drawn, and how likely it was);
 //! 4. `slate` and `reasons` (the result), `record` and `replay` (the same slate again, bit for bit).
 //!
-//! `beside` ranks one request by two policies, each with its share of it (`narrow`).
+//! `beside` ranks one request by two policies, each with its share of it (`narrow`). `counterfactual` ranks a
+//! recorded pool by what is left of its policy without some names (`mask`).
 //!
 //! Everything here is a pure function of the source's content, the policy and the request. Ties are
 //! ordered by id, so nothing depends on the order of rows, on hashes or on threads.
@@ -20,9 +21,11 @@ mod bind;
 pub mod blend;
 mod candidates;
 pub mod caps;
+mod counterfactual;
 pub mod diversity;
 mod engine;
 pub mod explore;
+mod mask;
 mod model;
 mod narrow;
 pub mod policy;
@@ -48,6 +51,7 @@ pub use crate::select::Where;
 pub use beside::{rank_beside, rank_many_beside, space_of_bare_vector_beside};
 pub use bind::space_of_bare_vector;
 pub use candidates::{unnamed_space, Candidates};
+pub use counterfactual::counterfactual;
 pub use model::Predict;
 pub use policy::Policy;
 pub use record::{record_json, record_json_of, UserVectors, SCHEMA as RECORD_SCHEMA};

@@ -343,6 +343,11 @@ impl Policy {
         &self.spec.score.signals
     }
 
+    /// The names of signals and attributes that some part of it reads, sorted; see `mask`.
+    pub fn reads(&self) -> Vec<&str> {
+        super::mask::names_read(&self.spec).into_iter().collect()
+    }
+
     /// The document in the canonical form of RFC 8785.
     pub fn canonical_json(&self) -> &str {
         &self.canonical
