@@ -171,11 +171,11 @@ def _row(group: Any, both: NDArray[np.float64], n: int, totals: list[float], lev
         squares = float(((differences - mean) ** 2).sum()) + (n - len(both)) * mean * mean
         error = math.sqrt(squares / (n - 1) / n)
         half = _stats.student_quantile(level, n - 1) * error
-    shares = [
-        float(one) / total if total else float("nan") for one, total in zip(sums, totals, strict=True)
-    ]
     served, masked = (float(one) / n for one in sums)
-    return ExposureChange(group, served, masked, *shares, mean, error, mean - half, mean + half)
+    first, second = (
+        float(one) / total if total else float("nan") for one, total in zip(sums, totals, strict=True)
+    )
+    return ExposureChange(group, served, masked, first, second, mean, error, mean - half, mean + half)
 
 
 def _slates(
