@@ -206,9 +206,7 @@ def replay(record: Mapping[str, Any] | str, cat: Catalog | Candidates, user: Use
     return Slate(_core.replay(text, source_of(cat), vectors))
 
 
-def recorded(
-    argument: str, record: object, user: User
-) -> tuple[str, dict[str, NDArray[np.float32]] | None]:
+def recorded(argument: str, record: object, user: User) -> tuple[str, dict[str, NDArray[np.float32]] | None]:
     """The JSON text of a record, and the vectors of its user by space."""
     if isinstance(record, Mapping):
         try:
