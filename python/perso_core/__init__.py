@@ -21,7 +21,7 @@ from .blend import Blend, Decay, Model, Signal
 from .calibration import RRF, Linear, Percentiles, Sigmoid
 from .candidates import Candidates
 from .catalog import Catalog, Space
-from .counterfactual import counterfactual
+from .counterfactual import Counterfactual, counterfactual
 from .diversity import DPP, MMR, Calibrated, Spread
 from .explore import UCB, EpsilonGreedy, PlackettLuce, Softmax, ThompsonSampling
 from .index import Index, cpu_features, dot, topk
@@ -42,6 +42,7 @@ __all__ = [
     "Calibrated",
     "Candidates",
     "Catalog",
+    "Counterfactual",
     "Decay",
     "EpsilonGreedy",
     "Fitted",
