@@ -8,17 +8,20 @@
     slate.ids, slate.scores, slate.propensities, slate.reasons, slate.record()
 
 Start with `help(pc.rank)`, `help(pc.Catalog)` and `help(pc.Policy)`; `pc.Index` is for vectors alone. What a
-log of decisions is good for afterwards: `pc.ope`, `pc.interleave`, `pc.drift`, `pc.exposure`, `pc.agreement`.
+log of decisions is good for afterwards: `pc.ope`, `pc.interleave`, `pc.drift`, `pc.exposure`, `pc.agreement`,
+`pc.counterfactual`.
 """
 
 from typing import TYPE_CHECKING, Any
 
 from . import _core
 from ._core import FormatError, ReplayError, __version__
+from .beside import Shadow
 from .blend import Blend, Decay, Listed, Model, Signal
 from .calibration import RRF, Linear, Percentiles, Sigmoid
 from .candidates import Candidates
 from .catalog import Catalog, Space
+from .counterfactual import Counterfactual, counterfactual
 from .diversity import DPP, MMR, Calibrated, Spread
 from .explore import UCB, EpsilonGreedy, PlackettLuce, Softmax, ThompsonSampling
 from .index import Index, cpu_features, dot, topk
@@ -39,6 +42,7 @@ __all__ = [
     "Calibrated",
     "Candidates",
     "Catalog",
+    "Counterfactual",
     "Decay",
     "EpsilonGreedy",
     "Fitted",
@@ -54,6 +58,7 @@ __all__ = [
     "PlackettLuce",
     "Policy",
     "ReplayError",
+    "Shadow",
     "Sigmoid",
     "Signal",
     "Slate",
@@ -66,6 +71,7 @@ __all__ = [
     "Tuning",
     "__version__",
     "agreement",
+    "counterfactual",
     "cpu_features",
     "dot",
     "drift",

@@ -15,6 +15,7 @@ __all__ = [
     "ReplayError",
     "Slate",
     "__version__",
+    "counterfactual",
     "cpu_features",
     "debug_build",
     "dot_f16",
@@ -185,6 +186,8 @@ class Policy:
     @property
     def json(self) -> str: ...
     @property
+    def reads(self) -> list[str]: ...
+    @property
     def hash(self) -> str: ...
 
 @final
@@ -266,7 +269,8 @@ def rank(
     seed: int,
     request_id: str,
     target: dict[str, float] | None,
-) -> Slate: ...
+    shadow: Policy | None,
+) -> tuple[Slate, Slate | None]: ...
 def rank_many(
     source: Catalog | Candidates,
     users: dict[str, NDArray[np.float32]] | None,
@@ -283,7 +287,14 @@ def rank_many(
     request_ids: list[str],
     num_threads: int,
     targets: list[dict[str, float]] | None,
-) -> list[Slate]: ...
+    shadow: Policy | None,
+) -> list[tuple[Slate, Slate | None]]: ...
 def replay(
     record: str, source: Catalog | Candidates, user: dict[str, NDArray[np.float32]] | None
 ) -> Slate: ...
+def counterfactual(
+    record: str,
+    source: Catalog | Candidates,
+    user: dict[str, NDArray[np.float32]] | None,
+    mask: list[str],
+) -> tuple[Slate, Slate]: ...

@@ -26,6 +26,18 @@ def student_t(t: float, freedom: float) -> float:
     return _incomplete_beta(freedom / 2, 0.5, freedom / (freedom + t * t))
 
 
+def student_quantile(confidence: float, freedom: float) -> float:
+    """The t within which Student's law lies, from -t to t, with this probability: `student_t` turned round."""
+    low, high = 0.0, 1.0
+    while student_t(high, freedom) > 1 - confidence:
+        low, high = high, 2 * high
+    # 60 halvings leave no digit of a double.
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if student_t(middle, freedom) > 1 - confidence else (low, middle)
+    return high
+
+
 def _incomplete_beta(a: float, b: float, x: float) -> float:
     """The regularised incomplete beta function by its continued fraction (DLMF 8.17.22), after Lentz."""
     if x <= 0 or x >= 1:

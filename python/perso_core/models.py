@@ -7,7 +7,7 @@ any callable. What a model answered is recorded for each candidate, so a replay 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -27,13 +27,17 @@ Predict = Callable[[NDArray[np.float32]], NDArray[np.float64]]
 _AUTOMATIC = re.compile(r"Column_\d+")
 
 
-def bind(policy: Policy, models: object) -> dict[str, Predict]:
-    """The models of a request by name, each checked against the policy and wrapped in a check of its answers."""
+def bind(policies: Sequence[Policy], models: object) -> dict[str, Predict]:
+    """The models of a request by name, each checked against the policies and wrapped in a check of its answers."""
     if models is None:
         models = {}
     if not isinstance(models, Mapping):
         raise _convert.wrong_type("models", "a mapping of names to models", _convert.kind_of(models))
-    wanted = {name: s for name, s in policy.score.signals.items() if isinstance(s, Model)}
+    wanted: dict[str, list[Model]] = {}
+    for policy in policies:
+        for name, signal in policy.score.signals.items():
+            if isinstance(signal, Model):
+                wanted.setdefault(name, []).append(signal)
     out: dict[str, Predict] = {}
     for name, model in models.items():
         if name not in wanted:
@@ -47,7 +51,9 @@ def bind(policy: Policy, models: object) -> dict[str, Predict]:
             raise _convert.wrong_type(
                 argument, "an object with predict(features), or a callable", _convert.kind_of(model)
             )
-        _check_names(argument, tuple(wanted[name].features), _stated_names(model))
+        stated = _stated_names(model)
+        for signal in wanted[name]:
+            _check_names(argument, tuple(signal.features), stated)
         out[name] = _checked(argument, predict)
     return out
 

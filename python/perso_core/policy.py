@@ -80,6 +80,13 @@ class Policy:
         return self._handle.hash
 
     @property
+    def reads(self) -> list[str]:
+        """The names that some part of it reads, sorted: signals, attributes, and features of models. Each can be
+        masked by `pc.counterfactual`, and so can "similarity", for every space.
+        """
+        return self._handle.reads
+
+    @property
     def _handle(self) -> _core.Policy:
         return cast(_core.Policy, object.__getattribute__(self, "_core"))
 

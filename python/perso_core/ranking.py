@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from . import _convert, _core, _lists
 from . import models as _models
 from ._types import Ids, Lists, Models, Moment, Signals, Target, User, Where
+from .beside import Shadow
 from .candidates import Candidates
 from .catalog import Catalog
 from .diversity import shares
@@ -41,6 +42,7 @@ def rank(
     request_id: str | None = ...,
     num_threads: int = ...,
     target: Target | None = ...,
+    shadow: Policy | None = ...,
 ) -> Slate: ...
 @overload
 def rank(
@@ -59,6 +61,7 @@ def rank(
     request_id: str | Sequence[str] | None = ...,
     num_threads: int = ...,
     target: Target | Sequence[Target] | None = ...,
+    shadow: Policy | None = ...,
 ) -> Any: ...
 def rank(
     cat: Catalog | Candidates,
@@ -76,6 +79,7 @@ def rank(
     request_id: str | Sequence[str] | None = None,
     num_threads: int = 1,
     target: Target | Sequence[Target] | None = None,
+    shadow: Policy | None = None,
 ) -> Slate | SlateBatch:
     """Rank items for a user, or for many users at once.
 
@@ -110,6 +114,10 @@ def rank(
         num_threads: for a batch, over its users; -1 for every core. The slates do not depend on it.
         target: {value: share} for a policy with `Calibrated`, in place of the policy's own target: the shares
             that this user has. For a batch one for all, or a list with one a user. None for the policy's.
+        shadow: another policy that ranks the same request in the same call: the same state of the catalog, seed,
+            request id and inputs. Nobody is shown its slate: that is `slate.shadow.slate`, with how alike the two
+            are. The slate and its record are what they are without. What the request brings has to be of use to one
+            of the two; an error of the shadow's is raised too, and begins with "shadow".
 
     Returns:
         A `Slate`; for a batch a `SlateBatch`. The GIL is released meanwhile.
@@ -119,13 +127,16 @@ def rank(
             expected and what came.
         KeyError: an attribute or space of the policy, or an id of `where`, that is not there.
     """
-    source = _source(cat)
+    source = source_of(cat)
     if not isinstance(policy, Policy):
         raise _convert.wrong_type("policy", "a Policy", _convert.kind_of(policy))
     k = _convert.integer("k", k, 1)
     allowed = _convert.mask_or_ids("where", where)
     numbers = _convert.signals(signals)
-    asked = _models.bind(policy, models)
+    if shadow is not None and not isinstance(shadow, Policy):
+        raise _convert.wrong_type("shadow", "a Policy, or None", _convert.kind_of(shadow))
+    second = None if shadow is None else shadow._handle
+    asked = _models.bind([policy] if shadow is None else [policy, shadow], models)
     at_us = time.time_ns() // 1000 if at is None else _convert.microseconds("at", at)
     drawn = secrets.randbits(63) if seed is None else _convert.seed(seed)
     threads = _convert.threads(num_threads)
@@ -136,7 +147,7 @@ def rank(
         if not isinstance(request_id, str):
             raise _convert.wrong_type("request_id", "a str, or None", _convert.kind_of(request_id))
         without = _convert.optional_ids("exclude", exclude)
-        return Slate(
+        return _shown(
             _core.rank(
                 source,
                 vectors,
@@ -151,11 +162,12 @@ def rank(
                 drawn,
                 request_id,
                 None if target is None else shares("target", target),
+                second,
             )
         )
     names = _request_ids(request_id, count)
     without_each = _exclusions(exclude, count)
-    slates = _core.rank_many(
+    pairs = _core.rank_many(
         source,
         vectors,
         count,
@@ -171,8 +183,19 @@ def rank(
         names,
         threads,
         _targets(target, count),
+        second,
     )
-    return SlateBatch([Slate(slate) for slate in slates])
+    return SlateBatch([_shown(pair) for pair in pairs])
+
+
+def _shown(pair: tuple[_core.Slate, _core.Slate | None]) -> Slate:
+    """The slate to show, with the shadow's beside it."""
+    core, other = pair
+    slate = Slate(core)
+    if other is not None:
+        # A view of its own of the served slate: no cycle that would wait for the garbage collector.
+        slate.shadow = Shadow(Slate(core), Slate(other))
+    return slate
 
 
 def replay(record: Mapping[str, Any] | str, cat: Catalog | Candidates, user: User = None) -> Slate:
@@ -187,19 +210,25 @@ def replay(record: Mapping[str, Any] | str, cat: Catalog | Candidates, user: Use
         ReplayError: the data has changed since, the record is damaged, altered or of a later version, or the
             user is not the one. The message says which.
     """
+    text, vectors = recorded("record", record, user)
+    return Slate(_core.replay(text, source_of(cat), vectors))
+
+
+def recorded(argument: str, record: object, user: User) -> tuple[str, dict[str, NDArray[np.float32]] | None]:
+    """The JSON text of a record, and the vectors of its user by space."""
     if isinstance(record, Mapping):
         try:
             record = json.dumps(dict(record), allow_nan=False)
         except (TypeError, ValueError) as error:
-            raise _convert.invalid("record", "what JSON can hold", error) from None
+            raise _convert.invalid(argument, "what JSON can hold", error) from None
     elif not isinstance(record, str):
-        raise _convert.wrong_type("record", "a mapping or JSON text", _convert.kind_of(record))
+        raise _convert.wrong_type(argument, "a mapping or JSON text", _convert.kind_of(record))
     vectors, count = _users(user)
     if count is not None:
         raise _convert.invalid("user", "the vectors of one user", f"a batch of {count}")
     if vectors is not None and "" in vectors:
         vectors = {_recorded_space(record): vectors[""]}
-    return Slate(_core.replay(record, _source(cat), vectors))
+    return record, vectors
 
 
 def _recorded_space(record: str) -> str:
@@ -213,7 +242,7 @@ def _recorded_space(record: str) -> str:
     return spaces[0] if len(spaces) == 1 else ""
 
 
-def _source(cat: object) -> _core.Catalog | _core.Candidates:
+def source_of(cat: object) -> _core.Catalog | _core.Candidates:
     if not isinstance(cat, Catalog | Candidates):
         raise _convert.wrong_type("cat", "a Catalog or Candidates", _convert.kind_of(cat))
     return cat._core

@@ -18,6 +18,8 @@ from . import _convert, _core
 if TYPE_CHECKING:
     import pyarrow
 
+    from .beside import Shadow
+
 __all__ = ["Hit", "Hits", "Slate", "SlateBatch", "SlateItem", "Tuning"]
 
 _SHOWN = 30
@@ -162,11 +164,17 @@ class Slate:
     """The items to show, in order, with everything that explains them.
 
     Iteration and `len` are over its items. Two slates are equal when they show the same items with the
-    same scores, terms and propensities, bit for bit; timings do not count.
+    same scores, terms and propensities, bit for bit; timings do not count, nor does a shadow.
+
+    Attributes:
+        shadow: what the policy given as `rank(..., shadow=)` would have shown; None without one.
     """
+
+    shadow: Shadow | None
 
     def __init__(self, core: _core.Slate) -> None:
         self._core = core
+        self.shadow = None
 
     @cached_property
     def ids(self) -> NDArray[Any]:

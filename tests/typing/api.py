@@ -170,6 +170,21 @@ assert_type(pc.drift.compare([slate], [slate]), pc.drift.DriftReport)
 assert_type(pc.exposure.by_group([slate], {1: "a"}), pc.exposure.Exposure)
 assert_type(pc.agreement.rbo(slate, [1, 2]), float)
 
+beside = pc.rank(catalog, None, policy, shadow=policy).shadow
+assert_type(beside, pc.Shadow | None)
+assert beside is not None
+assert_type(beside.slate, pc.Slate)
+assert_type(beside.overlap, float)
+assert_type(beside.came, list[pc.SlateItem])
+assert_type(policy.reads, list[str])
+masked = pc.counterfactual(slate, catalog, mask=["popularity"])
+assert_type(masked, pc.Counterfactual)
+assert_type(masked.slate, pc.Slate)
+assert_type(masked.rank_correlation, float)
+change = pc.counterfactual.exposure([slate, "{}"], catalog, ["popularity"], {1: "a"}, level=0.9)
+assert_type(change.of("a").difference, float)
+assert_type(change.requests, int)
+
 # --- what has to be refused: an ignore that is not needed is an error under strict -------------------
 
 pc.Index(4, metric="dot")  # type: ignore[arg-type]

@@ -37,5 +37,6 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(ranking::rank, module)?)?;
     module.add_function(wrap_pyfunction!(ranking::rank_many, module)?)?;
     module.add_function(wrap_pyfunction!(ranking::replay, module)?)?;
+    module.add_function(wrap_pyfunction!(ranking::counterfactual, module)?)?;
     Ok(())
 }

@@ -27,6 +27,12 @@ impl Policy {
         self.core.canonical_json()
     }
 
+    /// The names of signals and attributes that some part of it reads, sorted.
+    #[getter]
+    fn reads(&self) -> Vec<&str> {
+        self.core.reads()
+    }
+
     /// SHA-256 of the canonical form, in hex.
     #[getter]
     fn hash(&self) -> &str {

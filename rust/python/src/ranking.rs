@@ -1,4 +1,4 @@
-//! `rank`, `rank_many` and `replay`.
+//! `rank`, `rank_many`, `replay` and `counterfactual`.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -138,18 +138,36 @@ fn with_lists(
 /// A user's vectors by space; the name "" stands for the space that the policy's similarity uses.
 type User = Vec<(String, Vec<f32>)>;
 
-fn name_bare_vector(source: &dyn Source, policy: &Policy, user: &mut User) -> Result<(), Error> {
+fn name_bare_vector(
+    source: &dyn Source,
+    policy: &Policy,
+    shadow: Option<&Policy>,
+    user: &mut User,
+) -> Result<(), Error> {
     if let [(name, _)] = &mut user[..] {
         if name.is_empty() {
-            let space = core::space_of_bare_vector(source, &policy.core)?;
+            let space = match shadow {
+                None => core::space_of_bare_vector(source, &policy.core)?,
+                Some(shadow) => {
+                    core::space_of_bare_vector_beside(source, &policy.core, &shadow.core)?
+                }
+            };
             name.clone_from(&source.spaces()[space].name);
         }
     }
     Ok(())
 }
 
+/// The slate to show, and that of a shadow if there is one, which took no part in filtering.
+type Pair = (Slate, Option<Slate>);
+
+fn pair((slate, shadow): (core::Slate, core::Slate), origin: Origin, filter_us: f64) -> Pair {
+    let shadow = Slate::new(shadow, origin.clone(), 0.0);
+    (Slate::new(slate, origin, filter_us), Some(shadow))
+}
+
 #[pyfunction]
-#[pyo3(signature = (source, user, policy, k, r#where, exclude, signals, models, lists, at_us, seed, request_id, target))]
+#[pyo3(signature = (source, user, policy, k, r#where, exclude, signals, models, lists, at_us, seed, request_id, target, shadow))]
 #[allow(clippy::too_many_arguments)] // One for each argument of the Python function.
 pub fn rank(
     py: Python<'_>,
@@ -166,7 +184,8 @@ pub fn rank(
     seed: u64,
     request_id: String,
     target: Option<core::Target>,
-) -> Outcome<Slate> {
+    shadow: Option<PyRef<'_, Policy>>,
+) -> Outcome<Pair> {
     let start = Instant::now();
     let mut user = user.map(user_in).transpose()?;
     let filter = Filter::new("where", r#where)?;
@@ -176,10 +195,11 @@ pub fn rank(
     let lists = lists_in(lists)?;
     let held = source.hold();
     let policy: &Policy = &policy;
+    let shadow: Option<&Policy> = shadow.as_deref();
     py.detach(|| {
         held.with(|source, origin| {
             if let Some(user) = &mut user {
-                name_bare_vector(source, policy, user)?;
+                name_bare_vector(source, policy, shadow, user)?;
             }
             let eligible = Eligibility::new(source.ids(), filter.as_where(), exclude.as_ref())?;
             let request = Request {
@@ -193,14 +213,18 @@ pub fn rank(
                 target,
             };
             let filter_us = start.elapsed().as_secs_f64() * 1e6;
+            if let Some(shadow) = shadow {
+                let both = core::rank_beside(source, &policy.core, &shadow.core, &request)?;
+                return Ok(pair(both, origin, filter_us));
+            }
             let slate = core::rank(source, &policy.core, &request)?;
-            Ok(Slate::new(slate, origin, filter_us))
+            Ok((Slate::new(slate, origin, filter_us), None))
         })
     })
 }
 
 #[pyfunction]
-#[pyo3(signature = (source, users, count, policy, k, r#where, exclude, signals, models, lists, at_us, seed, request_ids, num_threads, targets))]
+#[pyo3(signature = (source, users, count, policy, k, r#where, exclude, signals, models, lists, at_us, seed, request_ids, num_threads, targets, shadow))]
 #[allow(clippy::too_many_arguments)] // One for each argument of the Python function.
 pub fn rank_many(
     py: Python<'_>,
@@ -219,7 +243,8 @@ pub fn rank_many(
     request_ids: Vec<String>,
     num_threads: i64,
     targets: Option<Vec<core::Target>>,
-) -> Outcome<Vec<Slate>> {
+    shadow: Option<PyRef<'_, Policy>>,
+) -> Outcome<Vec<Pair>> {
     let start = Instant::now();
     let mut users = users_in(users, count)?;
     if request_ids.len() != count {
@@ -255,6 +280,7 @@ pub fn rank_many(
     let lists: Vec<GivenLists> = lists.iter().map(lists_in).collect::<Outcome<_>>()?;
     let held = source.hold();
     let policy: &Policy = &policy;
+    let shadow: Option<&Policy> = shadow.as_deref();
     py.detach(|| {
         let threads = threads::resolve("num_threads", num_threads)?;
         held.with(|source, origin| {
@@ -263,7 +289,7 @@ pub fn rank_many(
             for (i, request_id) in request_ids.into_iter().enumerate() {
                 let mut user = users.as_mut().map(|users| std::mem::take(&mut users[i]));
                 if let Some(user) = &mut user {
-                    name_bare_vector(source, policy, user)?;
+                    name_bare_vector(source, policy, shadow, user)?;
                 }
                 let eligible =
                     Eligibility::new(source.ids(), filter.as_where(), exclude[i].as_ref())?;
@@ -282,10 +308,18 @@ pub fn rank_many(
                 });
             }
             let filter_us = start.elapsed().as_secs_f64() * 1e6 / count.max(1) as f64;
+            if let Some(shadow) = shadow {
+                let (policy, shadow) = (&policy.core, &shadow.core);
+                let both = core::rank_many_beside(source, policy, shadow, &requests, threads)?;
+                let pairs = both.into_iter();
+                return Ok(pairs
+                    .map(|both| pair(both, origin.clone(), filter_us))
+                    .collect());
+            }
             let slates = core::rank_many(source, &policy.core, &requests, threads)?;
             Ok(slates
                 .into_iter()
-                .map(|slate| Slate::new(slate, origin.clone(), filter_us))
+                .map(|slate| (Slate::new(slate, origin.clone(), filter_us), None))
                 .collect())
         })
     })
@@ -304,6 +338,28 @@ pub fn replay(
         held.with(|source, origin| {
             let slate = core::replay(record, source, user)?;
             Ok(Slate::new(slate, origin, 0.0))
+        })
+    })
+}
+
+/// The slate of a record, and what it would have been with some names masked.
+#[pyfunction]
+pub fn counterfactual(
+    py: Python<'_>,
+    record: &str,
+    source: Items<'_>,
+    user: Option<&Bound<'_, PyDict>>,
+    mask: Vec<String>,
+) -> Outcome<(Slate, Slate)> {
+    let user = user.map(user_in).transpose()?;
+    let held = source.hold();
+    py.detach(|| {
+        held.with(|source, origin| {
+            let (served, other) = core::counterfactual(record, source, user, &mask)?;
+            Ok((
+                Slate::new(served, origin.clone(), 0.0),
+                Slate::new(other, origin, 0.0),
+            ))
         })
     })
 }

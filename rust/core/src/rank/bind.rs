@@ -71,6 +71,18 @@ pub(crate) struct Ask<'a> {
     pub(crate) at: i64,
     /// Whether the answers of models and the numbers of lists are among the signals, as they are in a record.
     pub(crate) answers_recorded: bool,
+    /// Whether scores that came with the candidates may stay unused.
+    pub(crate) scores_may_idle: bool,
+}
+
+/// What the blend of a policy takes of what a request and a source bring.
+pub(crate) struct Used<'a> {
+    /// Spaces of the user's vectors, by position.
+    pub(crate) spaces: Vec<usize>,
+    /// Signals of the request.
+    pub(crate) signals: Vec<&'a str>,
+    /// The scores that came with the candidates.
+    pub(crate) scores: bool,
 }
 
 /// Finds the input of every signal of the policy, and refuses what the policy would ignore.
@@ -81,6 +93,17 @@ pub(crate) fn bind<'a>(
     policy: &'a Policy,
     ask: &Ask<'a>,
 ) -> Result<Vec<Bound<'a>>> {
+    let (bound, used) = bind_used(source, policy, ask)?;
+    refuse_unused(source, policy, ask, &used)?;
+    Ok(bound)
+}
+
+/// The same without a word on what is not used.
+pub(crate) fn bind_used<'a>(
+    source: &'a dyn Source,
+    policy: &'a Policy,
+    ask: &Ask<'a>,
+) -> Result<(Vec<Bound<'a>>, Used<'a>)> {
     check_user(source, ask.user)?;
     let mut used_spaces = Vec::new();
     let mut used_signals = Vec::new();
@@ -148,8 +171,12 @@ pub(crate) fn bind<'a>(
     for (one, features) in bound.iter_mut().zip(features) {
         one.features = features;
     }
-    refuse_unused(source, policy, ask, &used_spaces, &used_signals, uses_given)?;
-    Ok(bound)
+    let used = Used {
+        spaces: used_spaces,
+        signals: used_signals,
+        scores: uses_given,
+    };
+    Ok((bound, used))
 }
 
 fn the_list<'a>(signals: &'a Signals, name: &str) -> Result<&'a List> {
@@ -233,7 +260,7 @@ pub(crate) fn explore_inputs<'a>(
         .collect()
 }
 
-fn explore_names(policy: &Policy) -> impl Iterator<Item = &str> {
+pub(crate) fn explore_names(policy: &Policy) -> impl Iterator<Item = &str> {
     let posterior = policy.spec().explore.as_ref().and_then(|e| e.posterior());
     posterior
         .into_iter()
@@ -381,10 +408,13 @@ fn refuse_unused(
     source: &dyn Source,
     policy: &Policy,
     ask: &Ask<'_>,
-    spaces: &[usize],
-    signals: &[&str],
-    uses_given: bool,
+    used: &Used<'_>,
 ) -> Result<()> {
+    let Used {
+        spaces,
+        signals,
+        scores: uses_given,
+    } = used;
     let explored: Vec<&str> = explore_names(policy).collect();
     let used = |name: &&str| signals.contains(name) || explored.contains(name);
     if let Some(name) = ask.signals.names().find(|name| !used(name)) {
@@ -434,7 +464,7 @@ fn refuse_unused(
             format!("{name:?}"),
         ));
     }
-    if source.given_scores().is_some() && !uses_given {
+    if source.given_scores().is_some() && !uses_given && !ask.scores_may_idle {
         return Err(Error::invalid(
             "scores",
             "a Blend with similarity as a number, which candidate scores stand for",
@@ -446,7 +476,7 @@ fn refuse_unused(
         if spaces.contains(&space) {
             continue;
         }
-        let expected = if uses_given {
+        let expected = if *uses_given {
             "None, because the candidates bring scores that stand for the similarity"
         } else {
             "vectors for spaces that the policy's similarity uses"

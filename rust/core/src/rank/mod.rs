@@ -10,18 +10,24 @@
 //!    best given the slots above) and `explore/` with `rng` (what is drawn, and how likely it was);
 //! 4. `slate` and `reasons` (the result), `record` and `replay` (the same slate again, bit for bit).
 //!
+//! `beside` ranks one request by two policies, each with its share of it (`narrow`). `counterfactual` ranks a
+//! recorded pool by what is left of its policy without some names (`without`).
+//!
 //! Everything here is a pure function of the source's content, the policy and the request. Ties are
 //! ordered by id, so nothing depends on the order of rows, on hashes or on threads.
 
+mod beside;
 mod bind;
 pub mod blend;
 mod candidates;
 pub mod caps;
+mod counterfactual;
 pub mod diversity;
 mod engine;
 pub mod explore;
 mod lists;
 mod model;
+mod narrow;
 pub mod policy;
 mod pool;
 mod reasons;
@@ -35,6 +41,7 @@ mod slate;
 pub mod slots;
 mod source;
 mod timing;
+mod without;
 
 use std::sync::Arc;
 
@@ -42,8 +49,10 @@ use crate::error::{Error, Result};
 use crate::threads;
 
 pub use crate::select::Where;
+pub use beside::{rank_beside, rank_many_beside, space_of_bare_vector_beside};
 pub use bind::space_of_bare_vector;
 pub use candidates::{unnamed_space, Candidates};
+pub use counterfactual::counterfactual;
 pub use lists::{List, ListCounts, ListsCounts};
 pub use model::Predict;
 pub use policy::Policy;
@@ -61,28 +70,53 @@ pub use timing::{Clock, Stage, Timings};
 /// A slate has `min(k, eligible)` items, or fewer where caps forbid more; then it says why.
 /// Time: the retrieval, then O(pool signals + k pool dim).
 pub fn rank(source: &dyn Source, policy: &Arc<Policy>, request: &Request) -> Result<Slate> {
+    let given = Given {
+        user: request.user.as_ref(),
+        signals: &request.signals,
+        target: request.target.as_ref(),
+        scores_may_idle: false,
+    };
+    rank_given(source, policy, request, &given)
+}
+
+/// What a policy is given of a request.
+struct Given<'a> {
+    user: Option<&'a User>,
+    signals: &'a Signals,
+    target: Option<&'a Target>,
+    scores_may_idle: bool,
+}
+
+/// Ranks a request with its share of what it brings.
+fn rank_given(
+    source: &dyn Source,
+    policy: &Arc<Policy>,
+    request: &Request,
+    given: &Given<'_>,
+) -> Result<Slate> {
     let clock = Clock::start();
     if request.k == 0 {
         return Err(Error::invalid("k", "at least 1", 0));
     }
     let ask = bind::Ask {
-        user: request.user.as_deref(),
-        signals: &request.signals,
+        user: given.user.map(Vec::as_slice),
+        signals: given.signals,
         at: request.at,
         answers_recorded: false,
+        scores_may_idle: given.scores_may_idle,
     };
     let bound = bind::bind(source, policy, &ask)?;
-    let inputs = bind::explore_inputs(source, policy, &request.signals)?;
+    let inputs = bind::explore_inputs(source, policy, given.signals)?;
     let mut live = pool::Live::new(source, &bound, &request.eligible.rows);
     let asked = Asked {
-        user: request.user.clone(),
+        user: given.user.cloned(),
         k: request.k,
         at: request.at,
         seed: request.seed,
         request_id: request.request_id.clone(),
         counts: request.eligible.counts,
-        target: request.target.clone(),
-        lists: request.signals.list_counts(&request.eligible.rows),
+        target: given.target.cloned(),
+        lists: given.signals.list_counts(&request.eligible.rows),
     };
     engine::run(source, policy, &bound, &inputs, asked, &mut live, clock)
 }
@@ -101,22 +135,27 @@ pub fn rank_many(
         || (),
         |(), request| rank(source, policy, request),
     )?;
-    slates
+    in_batch(slates)
+}
+
+/// The results of a batch, or the error of the first that failed, which says which it was.
+fn in_batch<T>(results: Vec<Result<T>>) -> Result<Vec<T>> {
+    results
         .into_iter()
         .enumerate()
-        .map(|(i, slate)| slate.map_err(|error| in_batch(error, i)))
+        .map(|(i, result)| result.map_err(|error| about(&format!("request {i}"), error)))
         .collect()
 }
 
-/// Says which request of a batch an error is about.
-fn in_batch(error: Error, i: usize) -> Error {
+/// Says which part of a call an error is about.
+fn about(what: &str, error: Error) -> Error {
     match error {
         Error::Invalid {
             argument,
             expected,
             got,
         } => Error::Invalid {
-            argument: format!("request {i}: {argument}"),
+            argument: format!("{what}: {argument}"),
             expected,
             got,
         },
@@ -125,7 +164,7 @@ fn in_batch(error: Error, i: usize) -> Error {
             expected,
             got,
         } => Error::Type {
-            argument: format!("request {i}: {argument}"),
+            argument: format!("{what}: {argument}"),
             expected,
             got,
         },

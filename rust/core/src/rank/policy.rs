@@ -331,6 +331,11 @@ impl Policy {
     /// Validates a policy.
     pub fn new(spec: PolicySpec) -> Result<Self> {
         validate(&spec)?;
+        Self::unchecked(spec)
+    }
+
+    /// What is left of a valid policy, which may be no signal at all.
+    pub(crate) fn unchecked(spec: PolicySpec) -> Result<Self> {
         let canonical = serde_json_canonicalizer::to_string(&spec)
             .map_err(|error| Error::invalid("policy", "a document that JSON can hold", error))?;
         let hash = hex(&Sha256::digest(canonical.as_bytes()));
@@ -349,6 +354,11 @@ impl Policy {
     /// The blend's signals.
     pub fn signals(&self) -> &[SignalSpec] {
         &self.spec.score.signals
+    }
+
+    /// The names of signals and attributes that some part of it reads, sorted; see `without`.
+    pub fn reads(&self) -> Vec<&str> {
+        super::without::names_read(&self.spec).into_iter().collect()
     }
 
     /// The document in the canonical form of RFC 8785.

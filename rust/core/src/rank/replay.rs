@@ -29,18 +29,64 @@ use super::timing::Clock;
 /// `user` is needed when the record holds only hashes of the user's vectors; otherwise it may be
 /// given, and must then be the same. Every failure is an [`Error::Replay`] with its reason.
 pub fn replay(json: &str, source: &dyn Source, user: Option<User>) -> Result<Slate> {
-    try_replay(json, source, user).map_err(|error| match error {
+    read(json, source, user).map(|(_, slate)| slate)
+}
+
+/// The inputs of a record, and the slate that they give, which is the recorded one.
+pub(crate) fn read(
+    json: &str,
+    source: &dyn Source,
+    user: Option<User>,
+) -> Result<(Recorded, Slate)> {
+    try_read(json, source, user).map_err(|error| match error {
         Error::Replay(_) | Error::Interrupted => error,
         other => Error::Replay(other.to_string()),
     })
+}
+
+/// What a record says that its slate was made from.
+pub(crate) struct Recorded {
+    pub(crate) policy: Arc<Policy>,
+    pub(crate) asked: Asked,
+    pub(crate) signals: Signals,
+    steps: Vec<Vec<u32>>,
+    path: Path,
+}
+
+impl Recorded {
+    /// Ranks the recorded pool by some policy, with a request that fits it.
+    pub(crate) fn rank(
+        &self,
+        source: &dyn Source,
+        policy: &Arc<Policy>,
+        asked: Asked,
+        signals: &Signals,
+    ) -> Result<Slate> {
+        let clock = Clock::start();
+        let user = asked.user.clone();
+        let ask = Ask {
+            user: user.as_deref(),
+            signals,
+            at: asked.at,
+            answers_recorded: true,
+            // The policy of a shadow may leave them to the one that served; no other record has them unused.
+            scores_may_idle: true,
+        };
+        let bound = bind(source, policy, &ask)?;
+        let inputs = explore_inputs(source, policy, signals)?;
+        let mut pool = RecordedPool {
+            steps: self.steps.iter(),
+            path: self.path,
+        };
+        engine::run(source, policy, &bound, &inputs, asked, &mut pool, clock)
+    }
 }
 
 fn refuse<T>(reason: impl Into<String>) -> Result<T> {
     Err(Error::Replay(reason.into()))
 }
 
-fn try_replay(json: &str, source: &dyn Source, user: Option<User>) -> Result<Slate> {
-    let clock = Clock::start();
+fn try_read(json: &str, source: &dyn Source, user: Option<User>) -> Result<(Recorded, Slate)> {
     let not_a_record = |error| Error::Replay(format!("it is no {SCHEMA} document: {error}"));
     let mut value: Value = serde_json::from_str(json).map_err(not_a_record)?;
     match value.get("schema").and_then(Value::as_str) {
@@ -78,19 +124,11 @@ fn try_replay(json: &str, source: &dyn Source, user: Option<User>) -> Result<Sla
     let steps = pool_rows(&recorded, source)?;
     let signals = the_signals(&recorded, &steps)?;
 
-    let ask = Ask {
-        user: user.as_deref(),
-        signals: &signals,
-        at: recorded.at,
-        answers_recorded: true,
-    };
-    let bound = bind(source, &policy, &ask)?;
-    let inputs = explore_inputs(source, &policy, &signals)?;
     let count = |name: &str, n: u64| {
         usize::try_from(n).map_err(|_| Error::Replay(format!("it has an impossible {name}: {n}")))
     };
     let asked = Asked {
-        user: user.clone(),
+        user,
         k: count("k", recorded.k)?,
         at: recorded.at,
         seed: recorded.seed,
@@ -114,18 +152,18 @@ fn try_replay(json: &str, source: &dyn Source, user: Option<User>) -> Result<Sla
             })
             .collect::<Result<_>>()?,
     };
-    let mut recorded_pool = RecordedPool {
-        steps: steps.into_iter(),
+    let inputs = Recorded {
+        policy,
+        asked,
+        signals,
+        steps,
         path,
     };
-    let slate = engine::run(
+    let slate = inputs.rank(
         source,
-        &policy,
-        &bound,
-        &inputs,
-        asked,
-        &mut recorded_pool,
-        clock,
+        &inputs.policy,
+        inputs.asked.clone(),
+        &inputs.signals,
     )?;
 
     let mut again = document(&slate, content_hash);
@@ -144,7 +182,7 @@ fn try_replay(json: &str, source: &dyn Source, user: Option<User>) -> Result<Sla
     digest(&mut again)?;
     match first_difference("record", &value, &again) {
         Some(difference) => refuse(difference),
-        None => Ok(slate),
+        None => Ok((inputs, slate)),
     }
 }
 
@@ -224,22 +262,22 @@ fn the_signals(recorded: &Document, steps: &[Vec<u32>]) -> Result<Signals> {
 }
 
 /// The retrievals of a record, served in their order.
-struct RecordedPool {
-    steps: std::vec::IntoIter<Vec<u32>>,
+struct RecordedPool<'a> {
+    steps: std::slice::Iter<'a, Vec<u32>>,
     path: Path,
 }
 
-impl Retriever for RecordedPool {
+impl Retriever for RecordedPool<'_> {
     fn first(&mut self, _: usize) -> Result<First> {
         Ok(First {
-            rows: self.steps.next().unwrap_or_default(),
+            rows: self.steps.next().cloned().unwrap_or_default(),
             known: None,
             path: self.path,
         })
     }
 
     fn deepen(&mut self, _: usize, _: &mut dyn FnMut(u32) -> bool) -> Result<Vec<u32>> {
-        Ok(self.steps.next().unwrap_or_default())
+        Ok(self.steps.next().cloned().unwrap_or_default())
     }
 }
 

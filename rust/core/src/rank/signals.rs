@@ -187,6 +187,32 @@ impl Signals {
         self.by_name.get(name).map(|values| SignalLookup(values))
     }
 
+    /// Some of them: the signals, models and lists whose names are wanted. Nothing is copied but names.
+    pub(crate) fn only(
+        &self,
+        signal: impl Fn(&str) -> bool,
+        model: impl Fn(&str) -> bool,
+        list: impl Fn(&str) -> bool,
+    ) -> Signals {
+        fn some<V>(
+            all: &BTreeMap<String, Arc<V>>,
+            wanted: impl Fn(&str) -> bool,
+        ) -> BTreeMap<String, Arc<V>>
+        where
+            V: ?Sized,
+        {
+            all.iter()
+                .filter(|(name, _)| wanted(name))
+                .map(|(name, value)| (name.clone(), Arc::clone(value)))
+                .collect()
+        }
+        Signals {
+            by_name: some(&self.by_name, signal),
+            models: some(&self.models, model),
+            lists: some(&self.lists, list),
+        }
+    }
+
     /// The names, sorted.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.by_name.keys().map(String::as_str)
