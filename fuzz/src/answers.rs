@@ -338,7 +338,8 @@ fn policies(catalog: &Catalog) -> Vec<Arc<Policy>> {
 fn rank_one(catalog: &Catalog, policy: &Arc<Policy>, user: usize, k: usize) {
     let vectors = |space: usize| {
         let dim = catalog.vectors(space).spec().dim;
-        (0..dim).map(|i| ((i + user) % 3) as f32 - 0.5).collect()
+        let vector: Vec<f32> = (0..dim).map(|i| ((i + user) % 3) as f32 - 0.5).collect();
+        vector.into()
     };
     let named = catalog.specs().enumerate();
     let user = (user > 0).then(|| {

@@ -9,7 +9,7 @@ use perso_core::ids::Ids;
 use perso_core::index::Index;
 use perso_core::metric::{Dtype, Metric};
 use perso_core::rank::{
-    rank, record_json, Candidates, Eligibility, Policy, Request, Signals, Source, SpaceInfo,
+    rank, record_json, Candidates, Eligibility, Policy, Request, Signals, Source, SpaceInfo, User,
     UserVectors,
 };
 use perso_core::vectors::{Spec, Vectors};
@@ -217,14 +217,16 @@ pub fn request(source: &dyn Source, policy: &Policy, k: usize, user: bool) -> Re
         signals.insert_rows("boost", rows, values).expect("numbers");
     }
     let wanted = |space: &&SpaceInfo| text.contains(&format!("\"space\":\"{}\"", space.name));
-    let vectors: Vec<(String, Vec<f32>)> = source
+    let vectors: User = source
         .spaces()
         .iter()
         .filter(wanted)
         .map(|space| {
             (
                 space.name.clone(),
-                vectors(9, space.dim)[space.dim..2 * space.dim].into(),
+                vectors(9, space.dim)[space.dim..2 * space.dim]
+                    .to_vec()
+                    .into(),
             )
         })
         .collect();

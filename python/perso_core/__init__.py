@@ -25,6 +25,7 @@ from .counterfactual import Counterfactual, counterfactual
 from .diversity import DPP, MMR, Calibrated, Spread
 from .explore import UCB, EpsilonGreedy, PlackettLuce, Softmax, ThompsonSampling
 from .index import Index, cpu_features, dot, topk
+from .interests import Interests
 from .models import OnnxModel
 from .policy import Policy
 from .ranking import rank, replay
@@ -50,6 +51,7 @@ __all__ = [
     "Hit",
     "Hits",
     "Index",
+    "Interests",
     "Linear",
     "Listed",
     "Model",

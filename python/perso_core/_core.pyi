@@ -54,6 +54,8 @@ _Options = tuple[str, str, int, int, str, str | None]
 _Space = tuple[str, int, _Options]
 _ArrowSpace = tuple[str, str, int | None, _Options]
 _Model = Callable[[NDArray[np.float32]], NDArray[np.float64]]
+_Interests = tuple[NDArray[np.float32], list[float], NDArray[np.float32], float, str]
+_User = dict[str, NDArray[np.float32] | _Interests | list[_Interests]]
 _List = tuple[_Ids, NDArray[np.float64] | None]
 _Numbers = NDArray[np.float64] | tuple[_Ids, NDArray[np.float64]]
 
@@ -257,7 +259,7 @@ class Slate:
 
 def rank(
     source: Catalog | Candidates,
-    user: dict[str, NDArray[np.float32]] | None,
+    user: _User | None,
     policy: Policy,
     k: int,
     where: NDArray[np.bool_] | _Ids | None,
@@ -273,7 +275,7 @@ def rank(
 ) -> tuple[Slate, Slate | None]: ...
 def rank_many(
     source: Catalog | Candidates,
-    users: dict[str, NDArray[np.float32]] | None,
+    users: _User | None,
     count: int,
     policy: Policy,
     k: int,
@@ -289,12 +291,10 @@ def rank_many(
     targets: list[dict[str, float]] | None,
     shadow: Policy | None,
 ) -> list[tuple[Slate, Slate | None]]: ...
-def replay(
-    record: str, source: Catalog | Candidates, user: dict[str, NDArray[np.float32]] | None
-) -> Slate: ...
+def replay(record: str, source: Catalog | Candidates, user: _User | None) -> Slate: ...
 def counterfactual(
     record: str,
     source: Catalog | Candidates,
-    user: dict[str, NDArray[np.float32]] | None,
+    user: _User | None,
     mask: list[str],
 ) -> tuple[Slate, Slate]: ...

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from os import PathLike
-from typing import Any, Literal, Protocol, TypeAlias, Union
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, Union
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+if TYPE_CHECKING:
+    from .interests import Interests
 
 Metric: TypeAlias = Literal["ip", "cosine", "l2"]
 Dtype: TypeAlias = Literal["f32", "f16", "i8"]
@@ -51,7 +54,8 @@ Ids: TypeAlias = Sequence[int] | Sequence[str] | Iterable[int] | Iterable[str] |
 Moment: TypeAlias = datetime | date | np.datetime64 | str | float
 Progress: TypeAlias = Callable[[int, int], object] | Literal[True] | None
 
-User: TypeAlias = Vectors | Mapping[str, Vectors] | None
+_Vectors: TypeAlias = "Vectors | Interests | Sequence[Interests]"
+User: TypeAlias = "_Vectors | Mapping[str, _Vectors] | None"
 Signals: TypeAlias = Mapping[str, Mapping[Any, float] | Sequence["float | None"] | NDArray[Any]]
 Lists: TypeAlias = Mapping[str, Ids | Mapping[Any, float]]
 Models: TypeAlias = Mapping[str, Any]

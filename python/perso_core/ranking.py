@@ -19,6 +19,7 @@ from .beside import Shadow
 from .candidates import Candidates
 from .catalog import Catalog
 from .diversity import shares
+from .interests import Interests
 from .policy import Policy
 from .results import Slate, SlateBatch
 
@@ -86,8 +87,8 @@ def rank(
     Args:
         cat: a `Catalog`, or `Candidates` of your own.
         user: a (dim,) vector, for the space that the policy's similarity names or the only one there is;
-            {space: vector}; a (users, dim) batch or {space: (users, dim)}, which gives a `SlateBatch`; or
-            None for nobody: no personal input is used, and the reasons say so.
+            {space: vector}; `Interests` in place of a vector; a (users, dim) batch or {space: (users, dim)}, or a list
+            of `Interests`, which gives a `SlateBatch`; or None for nobody: no personal input is used, and the reasons say so.
         policy: what to do.
         k: how many items, at least 1. Where fewer are eligible, the slate is shorter and has a
             `short_reason`.
@@ -214,7 +215,7 @@ def replay(record: Mapping[str, Any] | str, cat: Catalog | Candidates, user: Use
     return Slate(_core.replay(text, source_of(cat), vectors))
 
 
-def recorded(argument: str, record: object, user: User) -> tuple[str, dict[str, NDArray[np.float32]] | None]:
+def recorded(argument: str, record: object, user: User) -> tuple[str, _core._User | None]:
     """The JSON text of a record, and the vectors of its user by space."""
     if isinstance(record, Mapping):
         try:
@@ -248,23 +249,58 @@ def source_of(cat: object) -> _core.Catalog | _core.Candidates:
     return cat._core
 
 
-def _users(user: User) -> tuple[dict[str, NDArray[np.float32]] | None, int | None]:
-    """Vectors by space, and how many users they are for; None for one user who is no batch."""
+def _users(user: User) -> tuple[_core._User | None, int | None]:
+    """Vectors or interests by space, and how many users they are for; None for one user who is no batch."""
     if user is None:
         return None, None
+    if any(map(_has_interests, user.values() if isinstance(user, Mapping) else [user])):
+        return _with_interests(user if isinstance(user, Mapping) else {"": user})
     # The core knows which space a bare vector, here under "", is for.
     vectors = _convert.by_space("user", user, "")
     shapes = {name: array.shape for name, array in vectors.items()}
     dimensions = {array.ndim for array in vectors.values()}
     if dimensions <= {1}:
-        return vectors, None
+        return dict(vectors), None
     if dimensions != {2}:
         shown = shapes if isinstance(user, Mapping) else shapes[""]
         raise _convert.invalid("user", "(dim,) vectors, or (users, dim) batches", f"shape {shown}")
     counts = {shape[0] for shape in shapes.values()}
     if len(counts) != 1:
         raise _convert.invalid("user", "as many rows in every space", f"shapes {shapes}")
-    return vectors, counts.pop()
+    return dict(vectors), counts.pop()
+
+
+def _has_interests(given: object) -> bool:
+    return isinstance(given, Interests) or (
+        isinstance(given, list | tuple) and any(isinstance(one, Interests) for one in given)
+    )
+
+
+def _with_interests(user: Mapping[str, Any]) -> tuple[_core._User, int | None]:
+    """The same where a space has `Interests`; others may have vectors."""
+    found: _core._User = {}
+    counts: dict[int | None, str] = {}
+    for name, given in user.items():
+        argument = f"user[{name!r}]" if name else "user"
+        if isinstance(given, Interests):
+            found[name] = given._given
+            counts[None] = "one user"
+        elif _has_interests(given):
+            for i, one in enumerate(given):
+                if not isinstance(one, Interests):
+                    raise _convert.wrong_type(f"{argument}[{i}]", "Interests", _convert.kind_of(one))
+            found[name] = [one._given for one in given]
+            counts[len(given)] = f"{len(given)} users"
+        else:
+            vectors = next(iter(_convert.by_space("user", {name: given}, "").values()))
+            if vectors.ndim not in (1, 2):
+                expected = "a (dim,) vector, or a (users, dim) batch"
+                raise _convert.invalid(argument, expected, f"shape {vectors.shape}")
+            found[name] = vectors
+            counts[None if vectors.ndim == 1 else len(vectors)] = f"shape {vectors.shape}"
+    if len(counts) > 1:
+        raise _convert.invalid("user", "as many users in every space", " and ".join(counts.values()))
+    return found, next(iter(counts))
 
 
 def _request_ids(request_id: str | Sequence[str] | None, count: int) -> list[str]:

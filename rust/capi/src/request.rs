@@ -68,8 +68,8 @@ impl<'de> Deserialize<'de> for Vectors {
                 mut map: A,
             ) -> std::result::Result<Vectors, A::Error> {
                 let mut user = User::new();
-                while let Some(entry) = map.next_entry()? {
-                    user.push(entry);
+                while let Some((space, vector)) = map.next_entry::<String, Vec<f32>>()? {
+                    user.push((space, vector.into()));
                 }
                 Ok(Vectors(user))
             }

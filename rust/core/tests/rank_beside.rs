@@ -58,7 +58,7 @@ fn asked(source: &Candidates, spaces: &[&str], seed: u64) -> Request {
     let vectors = [("cf", vec![1.0, -0.5]), ("content", vec![0.3, 1.0, -2.0])];
     let user = vectors.iter().filter(|(name, _)| spaces.contains(name));
     let user: Vec<_> = user
-        .map(|(name, vector)| (name.to_string(), vector.clone()))
+        .map(|(name, vector)| (name.to_string(), vector.clone().into()))
         .collect();
     let mut asked = request(source, None, 6);
     asked.user = (!user.is_empty()).then_some(user);

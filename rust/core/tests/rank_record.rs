@@ -9,7 +9,7 @@ use perso_core::error::Error;
 use perso_core::ids::Ids;
 use perso_core::metric::Metric;
 use perso_core::rank::{
-    record_json, replay, Candidates, Request, Signals, Slate, Source, UserVectors,
+    record_json, replay, Candidates, Request, Signals, Slate, Source, Taste, User, UserVectors,
 };
 use proptest::prelude::*;
 use rank_support::*;
@@ -166,7 +166,10 @@ fn hashed_vectors_must_be_given_again() {
     let slate = make(&source);
     let record = record_json(&slate, &source, UserVectors::Hashed).unwrap();
     let user = slate.asked.user.clone().unwrap();
-    for x in &user[0].1 {
+    let Taste::Vector(vector) = &user[0].1 else {
+        panic!("one vector was given")
+    };
+    for x in vector {
         assert!(
             !record.contains(&x.to_string()),
             "the record tells the user's vector"
@@ -174,12 +177,12 @@ fn hashed_vectors_must_be_given_again() {
     }
     let again = replay(&record, &source, Some(user.clone())).unwrap();
     assert_eq!(again.slots, slate.slots);
-    let refused = |user: Option<Vec<(String, Vec<f32>)>>| {
-        replay(&record, &source, user).unwrap_err().to_string()
-    };
+    let refused = |user: Option<User>| replay(&record, &source, user).unwrap_err().to_string();
     assert!(refused(None).contains("it holds only hashes of the user's vectors"));
     let mut other = user.clone();
-    other[0].1[0] += 1e-6;
+    let mut moved = vector.clone();
+    moved[0] += 1e-6;
+    other[0].1 = moved.into();
     assert!(refused(Some(other.clone())).contains("is not the recorded one"));
     assert!(refused(Some(vec![])).contains("with 1 user vectors, not 0"));
     // A record with its vectors takes the same user, and no other.
@@ -453,7 +456,9 @@ proptest! {
         let slate = ranked(&source, &plan, &request(&source, Some(vec![("content", vector.clone())]), 2));
         let record = record_json(&slate, &source, UserVectors::Included).unwrap();
         let again = replay(&record, &source, None).unwrap();
-        let back = again.asked.user.unwrap().remove(0).1;
+        let Taste::Vector(back) = again.asked.user.unwrap().remove(0).1 else {
+            panic!("one vector was recorded")
+        };
         for (a, b) in vector.iter().zip(&back) {
             prop_assert_eq!(a.to_bits(), b.to_bits());
         }

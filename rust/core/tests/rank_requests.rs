@@ -9,7 +9,8 @@ use perso_core::error::Error;
 use perso_core::ids::Ids;
 use perso_core::metric::Metric;
 use perso_core::rank::{
-    rank, rank_many, space_of_bare_vector, Candidates, Eligibility, Request, Signals, Source, Where,
+    rank, rank_many, space_of_bare_vector, Candidates, Eligibility, Request, Signals, Source, User,
+    Where,
 };
 use rank_support::*;
 use serde_json::json;
@@ -54,8 +55,10 @@ fn users_must_fit_the_spaces() {
     let cf = json!({"score": {"signals": [similarity(Some("cf"))]}});
     let any = json!({"score": {"signals": [similarity(None)]}});
     let with = |user: Vec<(&str, Vec<f32>)>| {
-        let user: Vec<(String, Vec<f32>)> =
-            user.into_iter().map(|(s, v)| (s.to_string(), v)).collect();
+        let user: User = user
+            .into_iter()
+            .map(|(s, v)| (s.to_string(), v.into()))
+            .collect();
         move |asked: &mut Request| asked.user = Some(user.clone())
     };
     let cases = [
@@ -312,7 +315,7 @@ fn given_scores_are_the_similarity() {
         &source,
         json!({"score": {"signals": [similarity(None)]}}),
         |asked| {
-            asked.user = Some(vec![("v".into(), vec![1.0])]);
+            asked.user = Some(vec![("v".into(), vec![1.0].into())]);
         },
     );
     assert!(message
@@ -423,7 +426,7 @@ fn a_batch_is_its_requests() {
     }
     let mut requests = requests;
     requests[30].k = 0;
-    requests[7].user = Some(vec![("cf".into(), vec![1.0])]);
+    requests[7].user = Some(vec![("cf".into(), vec![1.0].into())]);
     let error = rank_many(&source, &plain, &requests, 4)
         .unwrap_err()
         .to_string();

@@ -6,10 +6,10 @@ use std::time::Instant;
 use numpy::{PyReadonlyArray1, PyReadonlyArray2, PyUntypedArrayMethods};
 use perso_core::error::Error;
 use perso_core::ids::Ids;
-use perso_core::rank::{self as core, Eligibility, Request, Signals, Source};
+use perso_core::rank::{self as core, Combine, Eligibility, Request, Signals, Source, Taste, User};
 use perso_core::threads;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyTuple};
 
 use crate::candidates::Candidates;
 use crate::catalog::Catalog;
@@ -135,9 +135,7 @@ fn with_lists(
     Ok(Arc::new(signals))
 }
 
-/// A user's vectors by space; the name "" stands for the space that the policy's similarity uses.
-type User = Vec<(String, Vec<f32>)>;
-
+/// The name "" of a space stands for the one that the policy's similarity uses.
 fn name_bare_vector(
     source: &dyn Source,
     policy: &Policy,
@@ -367,10 +365,37 @@ pub fn counterfactual(
 fn user_in(user: &Bound<'_, PyDict>) -> Outcome<User> {
     let mut out = Vec::with_capacity(user.len());
     for (name, vector) in user.iter() {
-        let vector: PyReadonlyArray1<'_, f32> = vector.extract()?;
-        out.push((name.extract()?, vector.as_array().to_vec()));
+        out.push((name.extract()?, taste_in(&vector)?));
     }
     Ok(out)
+}
+
+/// A vector, or interests: vectors, weights, negative vectors, the weight of these, and how they combine.
+fn taste_in(given: &Bound<'_, PyAny>) -> Outcome<Taste> {
+    if let Ok(vector) = given.extract::<PyReadonlyArray1<'_, f32>>() {
+        return Ok(vector.as_array().to_vec().into());
+    }
+    type Given<'py> = (
+        PyReadonlyArray2<'py, f32>,
+        Vec<f64>,
+        PyReadonlyArray2<'py, f32>,
+        f64,
+        String,
+    );
+    let (vectors, weights, negative, negative_weight, combine): Given<'_> = given.extract()?;
+    let rows = |matrix: &PyReadonlyArray2<'_, f32>| {
+        let rows = matrix.as_array();
+        rows.outer_iter().map(|row| row.to_vec()).collect()
+    };
+    let combine = Combine::parse(&combine)
+        .ok_or_else(|| Error::invalid("combine", "\"max\" or \"mean\"", &combine))?;
+    Ok(Taste::Interests(Box::new(core::Interests {
+        vectors: rows(&vectors),
+        weights,
+        negative: rows(&negative),
+        negative_weight,
+        combine,
+    })))
 }
 
 fn users_in(users: Option<&Bound<'_, PyDict>>, count: usize) -> Outcome<Option<Vec<User>>> {
@@ -380,6 +405,16 @@ fn users_in(users: Option<&Bound<'_, PyDict>>, count: usize) -> Outcome<Option<V
     let mut out: Vec<User> = vec![Vec::with_capacity(users.len()); count];
     for (name, matrix) in users.iter() {
         let name: String = name.extract()?;
+        if let Ok(each) = matrix.extract::<Vec<Bound<'_, PyTuple>>>() {
+            if each.len() != count {
+                let expected = format!("{count} users in every space");
+                return Err(Error::invalid("user", expected, each.len()).into());
+            }
+            for (user, given) in out.iter_mut().zip(&each) {
+                user.push((name.clone(), taste_in(given)?));
+            }
+            continue;
+        }
         let matrix: PyReadonlyArray2<'_, f32> = matrix.extract()?;
         let [rows, dim] = [matrix.shape()[0], matrix.shape()[1]];
         if rows != count {
@@ -389,7 +424,10 @@ fn users_in(users: Option<&Bound<'_, PyDict>>, count: usize) -> Outcome<Option<V
         }
         let numbers = convert::contiguous("user", &matrix)?;
         for (i, user) in out.iter_mut().enumerate() {
-            user.push((name.clone(), numbers[i * dim..(i + 1) * dim].to_vec()));
+            user.push((
+                name.clone(),
+                numbers[i * dim..(i + 1) * dim].to_vec().into(),
+            ));
         }
     }
     Ok(Some(out))

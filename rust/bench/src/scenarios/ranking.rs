@@ -53,7 +53,7 @@ impl Desk {
         Request {
             user: Some(vec![(
                 "content".into(),
-                self.queries[i * DIM..][..DIM].to_vec(),
+                self.queries[i * DIM..][..DIM].to_vec().into(),
             )]),
             k: K,
             eligible: eligible.expect("ids that are there"),

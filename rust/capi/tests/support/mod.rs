@@ -176,8 +176,8 @@ pub fn hits_of_core(catalog: &Catalog, k: usize) -> Vec<(i64, u32)> {
 pub fn record_of_core(catalog: &Catalog) -> String {
     let request = Request {
         user: Some(vec![
-            ("content".into(), CONTENT.to_vec()),
-            ("cf".into(), CF.to_vec()),
+            ("content".into(), CONTENT.to_vec().into()),
+            ("cf".into(), CF.to_vec().into()),
         ]),
         k: 10,
         eligible: Eligibility::new(

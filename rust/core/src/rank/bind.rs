@@ -4,6 +4,7 @@
 use crate::column::{Column, ColumnType};
 use crate::error::{Error, Result};
 
+use super::interests::Taste;
 use super::lists::List;
 use super::model::Predict;
 use super::policy::{Policy, Shape, SignalSpec};
@@ -14,7 +15,7 @@ use super::source::Source;
 #[derive(Clone, Copy)]
 pub(crate) enum Input<'a> {
     /// The metric's score between the user's vector and the row's.
-    Similarity { space: usize, query: &'a [f32] },
+    Similarity { space: usize, query: &'a Taste },
     /// The scores that came with the candidates.
     Given(&'a [f64]),
     /// Numbers that came with the request.
@@ -66,7 +67,7 @@ impl Bound<'_> {
 
 /// What a request is made of, without the rows it may show: what a replay has as well.
 pub(crate) struct Ask<'a> {
-    pub(crate) user: Option<&'a [(String, Vec<f32>)]>,
+    pub(crate) user: Option<&'a [(String, Taste)]>,
     pub(crate) signals: &'a Signals,
     pub(crate) at: i64,
     /// Whether the answers of models and the numbers of lists are among the signals, as they are in a record.
@@ -278,7 +279,7 @@ fn check_rows(name: &str, len: usize, rows: usize) -> Result<()> {
     ))
 }
 
-fn check_user(source: &dyn Source, user: Option<&[(String, Vec<f32>)]>) -> Result<()> {
+fn check_user(source: &dyn Source, user: Option<&[(String, Taste)]>) -> Result<()> {
     let Some(user) = user else { return Ok(()) };
     if user.is_empty() {
         return Err(Error::invalid(
@@ -287,7 +288,7 @@ fn check_user(source: &dyn Source, user: Option<&[(String, Vec<f32>)]>) -> Resul
             "no vector",
         ));
     }
-    for (i, (name, vector)) in user.iter().enumerate() {
+    for (i, (name, taste)) in user.iter().enumerate() {
         let info = &source.spaces()[space_index(source, name)?];
         if user[..i].iter().any(|(other, _)| other == name) {
             return Err(Error::invalid(
@@ -296,27 +297,35 @@ fn check_user(source: &dyn Source, user: Option<&[(String, Vec<f32>)]>) -> Resul
                 format!("{name:?} twice"),
             ));
         }
-        let argument = || format!("user[{name:?}]");
-        if vector.len() != info.dim {
-            return Err(Error::invalid(
-                argument(),
-                format!("{} components", info.dim),
-                vector.len(),
-            ));
+        let argument = format!("user[{name:?}]");
+        taste.check(&argument, info.metric)?;
+        for vector in taste.vectors() {
+            check_vector(&argument, vector, info.dim)?;
         }
-        if let Some(bad) = vector.iter().find(|value| !value.is_finite()) {
-            return Err(Error::invalid(argument(), "finite numbers", bad));
-        }
-        if !perso_kernels::Kernels::get()
-            .dot_f32(vector, vector)
-            .is_finite()
-        {
-            return Err(Error::invalid(
-                argument(),
-                "finite numbers",
-                "a vector whose squared length overflows a float32",
-            ));
-        }
+    }
+    Ok(())
+}
+
+fn check_vector(argument: &str, vector: &[f32], dim: usize) -> Result<()> {
+    if vector.len() != dim {
+        return Err(Error::invalid(
+            argument,
+            format!("{dim} components"),
+            vector.len(),
+        ));
+    }
+    if let Some(bad) = vector.iter().find(|value| !value.is_finite()) {
+        return Err(Error::invalid(argument, "finite numbers", bad));
+    }
+    if !perso_kernels::Kernels::get()
+        .dot_f32(vector, vector)
+        .is_finite()
+    {
+        return Err(Error::invalid(
+            argument,
+            "finite numbers",
+            "a vector whose squared length overflows a float32",
+        ));
     }
     Ok(())
 }
@@ -333,7 +342,7 @@ pub(crate) fn space_index(source: &dyn Source, name: &str) -> Result<usize> {
 fn bind_similarity<'a>(
     source: &'a dyn Source,
     space: Option<&str>,
-    user: Option<&'a [(String, Vec<f32>)]>,
+    user: Option<&'a [(String, Taste)]>,
 ) -> Result<Option<Input<'a>>> {
     // A name that does not exist is an error even when nobody asks.
     let named = space.map(|name| space_index(source, name)).transpose()?;

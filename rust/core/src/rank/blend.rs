@@ -44,6 +44,7 @@
 use crate::error::{Error, Result};
 
 use super::bind::{Bound, Feature, Input};
+use super::interests::Taste;
 use super::model::Predict;
 use super::policy::{Normalize, Shape, SignalSpec};
 use super::pool::Known;
@@ -386,24 +387,25 @@ impl<'a> Blend<'a> {
         match *input {
             Input::Similarity { space, query } => {
                 let mut worked_out = Vec::new();
-                let scores = match known {
-                    Some(known) if known.space == space => &known.scores,
-                    _ => {
-                        worked_out.resize(rows.len(), 0.0f32);
-                        self.source
-                            .similarity(space, query, rows, &mut worked_out)?;
-                        &worked_out
+                match (query, known) {
+                    (Taste::Vector(_), Some(known)) if known.space == space => {
+                        self.check_scores(space, rows, &known.scores)?;
+                        out.extend(known.scores.iter().map(|&score| f64::from(score)));
                     }
-                };
-                if let Some(at) = scores.iter().position(|score| !score.is_finite()) {
-                    let name = &self.source.spaces()[space].name;
-                    return Err(Error::invalid(
-                        format!("user[{name:?}]"),
-                        "a vector whose scores are finite in float32",
-                        format!("{} for item {}", scores[at], self.source.ids().id(rows[at])),
-                    ));
+                    (Taste::Vector(query), _) => {
+                        self.similarity(space, query, rows, &mut worked_out)?;
+                        out.extend(worked_out.iter().map(|&score| f64::from(score)));
+                    }
+                    (Taste::Interests(all), _) => {
+                        for vector in query.vectors() {
+                            self.similarity(space, vector, rows, &mut worked_out)?;
+                        }
+                        // One run of scores per vector.
+                        let of = |i: usize| worked_out[i..].iter().step_by(rows.len());
+                        let of = |i: usize| of(i).map(|&score| f64::from(score));
+                        out.extend((0..rows.len()).map(|i| all.score(of(i))));
+                    }
                 }
-                out.extend(scores.iter().map(|&score| f64::from(score)));
             }
             Input::Given(scores) => out.extend(rows.iter().map(|&row| scores[row as usize])),
             Input::Signal(values) => out.extend(rows.iter().map(|&row| values.value(row))),
@@ -426,6 +428,35 @@ impl<'a> Blend<'a> {
             Input::Model(_) => {}
         }
         Ok(())
+    }
+
+    /// Appends the scores of some rows with a vector.
+    fn similarity(
+        &self,
+        space: usize,
+        query: &[f32],
+        rows: &[u32],
+        out: &mut Vec<f32>,
+    ) -> Result<()> {
+        let from = out.len();
+        out.resize(from + rows.len(), 0.0);
+        self.source
+            .similarity(space, query, rows, &mut out[from..])?;
+        self.check_scores(space, rows, &out[from..])
+    }
+
+    fn check_scores(&self, space: usize, rows: &[u32], scores: &[f32]) -> Result<()> {
+        match scores.iter().position(|score| !score.is_finite()) {
+            Some(at) => {
+                let name = &self.source.spaces()[space].name;
+                Err(Error::invalid(
+                    format!("user[{name:?}]"),
+                    "a vector whose scores are finite in float32",
+                    format!("{} for item {}", scores[at], self.source.ids().id(rows[at])),
+                ))
+            }
+            None => Ok(()),
+        }
     }
 
     fn overflow(&self, terms: &[f64], row: u32) -> Error {

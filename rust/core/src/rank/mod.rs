@@ -2,7 +2,7 @@
 //!
 //! Each file holds one idea. A request runs through them in this order:
 //!
-//! 1. `policy` (what is wanted, validated once), `request`, `signals`, `model` and `lists` (who
+//! 1. `policy` (what is wanted, validated once), `request`, `interests`, `signals`, `model` and `lists` (who
 //!    asks, and what they bring), `bind` (every signal finds its
 //!    input, and nothing is ignored);
 //! 2. `pool` (retrieval through the [`Source`] seam), `blend` (normalised terms that add up exactly);
@@ -25,6 +25,7 @@ mod counterfactual;
 pub mod diversity;
 mod engine;
 pub mod explore;
+mod interests;
 mod lists;
 mod model;
 mod narrow;
@@ -53,6 +54,7 @@ pub use beside::{rank_beside, rank_many_beside, space_of_bare_vector_beside};
 pub use bind::space_of_bare_vector;
 pub use candidates::{unnamed_space, Candidates};
 pub use counterfactual::counterfactual;
+pub use interests::{Combine, Interests, Taste};
 pub use lists::{List, ListCounts, ListsCounts};
 pub use model::Predict;
 pub use policy::Policy;

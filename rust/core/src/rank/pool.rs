@@ -1,7 +1,7 @@
 //! Retrieval into a pool, and its deepening.
 //!
 //! With a user, every similarity of positive weight retrieves as many rows as the pool shall have, and so does every
-//! outside list; they are merged round-robin (first signal first) until that many distinct rows are there.
+//! outside list (of several interests in one space, each); they are merged round-robin (first signal first) until that many distinct rows are there.
 //! Without either, or when none is wanted, and where outside lists alone have no more to give, all eligible rows are ranked by the blend itself,
 //! normalised over all of them, and the best are taken. Models are left out of that: they see a pool.
 //!
@@ -16,6 +16,7 @@ use crate::scored::TieBreak;
 
 use super::bind::{Bound, Input};
 use super::blend::{Blend, Table};
+use super::interests::Taste;
 use super::policy::Normalize;
 use super::source::{Path, Source};
 
@@ -84,25 +85,35 @@ impl<'a> Live<'a> {
                 }
                 continue;
             }
-            let found = match bound.input {
+            let (space, queries) = match bound.input {
                 Input::Similarity { space, query } => {
-                    self.source.retrieve(space, query, want, eligible)?
+                    (space, query.queries(self.source.spaces()[space].metric))
                 }
-                _ => self.source.retrieve(0, &[], want, eligible)?,
+                _ => (0, vec![Vec::new()]),
             };
-            let all = found.hits.len() == eligible.len();
-            lists.push(found.hits.iter().map(|hit| hit.row).collect());
-            known = match bound.input {
-                // Rows of one list alone are all in it.
-                Input::Similarity { space, .. } if lists.len() == 1 => Some(Known {
-                    space,
-                    scores: found.hits.iter().map(|hit| hit.score).collect(),
-                }),
-                _ => None,
-            };
-            // One approximate list makes the pool approximate.
-            if path != Some(Path::Graph) {
-                path = Some(found.path);
+            let mut all = false;
+            for query in &queries {
+                let found = self.source.retrieve(space, query, want, eligible)?;
+                all = found.hits.len() == eligible.len();
+                lists.push(found.hits.iter().map(|hit| hit.row).collect());
+                known = match bound.input {
+                    // Rows of one list alone are all in it.
+                    Input::Similarity {
+                        query: Taste::Vector(_),
+                        ..
+                    } if lists.len() == 1 => Some(Known {
+                        space,
+                        scores: found.hits.iter().map(|hit| hit.score).collect(),
+                    }),
+                    _ => None,
+                };
+                // One approximate list makes the pool approximate.
+                if path != Some(Path::Graph) {
+                    path = Some(found.path);
+                }
+                if all {
+                    break;
+                }
             }
             if all {
                 break;

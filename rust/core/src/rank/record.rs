@@ -15,6 +15,7 @@ use sha2::{Digest, Sha256};
 use crate::error::{Error, Result};
 use crate::ids::{Id, Ids};
 
+use super::interests::{Combine, Interests, Taste};
 use super::policy::{hex, PolicySpec};
 use super::record_text;
 use super::request::Target;
@@ -50,7 +51,7 @@ pub(crate) struct Document {
     pub(crate) content_hash: String,
     pub(crate) policy_hash: String,
     pub(crate) policy: PolicySpec,
-    pub(crate) user: Option<BTreeMap<String, Vec<f64>>>,
+    pub(crate) user: Option<BTreeMap<String, RecordedTaste>>,
     pub(crate) user_sha256: Option<BTreeMap<String, String>>,
     pub(crate) eligibility: Eligible,
     /// The request's own target of a calibrated slate; absent where there was none.
@@ -87,6 +88,55 @@ pub(crate) struct Eligible {
 pub(crate) struct Listed {
     pub(crate) given: u64,
     pub(crate) eligible: u64,
+}
+
+/// What a user is in one space: a vector, or several with what belongs to them.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum RecordedTaste {
+    Vector(Vec<f64>),
+    Interests(RecordedInterests),
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RecordedInterests {
+    vectors: Vec<Vec<f64>>,
+    weights: Vec<f64>,
+    negative: Vec<Vec<f64>>,
+    negative_weight: f64,
+    combine: String,
+}
+
+impl RecordedTaste {
+    fn new(taste: &Taste) -> Self {
+        let shorts = |vector: &Vec<f32>| vector.iter().map(|&x| short(x)).collect();
+        match taste {
+            Taste::Vector(vector) => RecordedTaste::Vector(shorts(vector)),
+            Taste::Interests(all) => RecordedTaste::Interests(RecordedInterests {
+                vectors: all.vectors.iter().map(shorts).collect(),
+                weights: all.weights.clone(),
+                negative: all.negative.iter().map(shorts).collect(),
+                negative_weight: all.negative_weight,
+                combine: all.combine.as_str().into(),
+            }),
+        }
+    }
+
+    /// What was recorded; `None` where it cannot have been.
+    pub(crate) fn taste(&self) -> Option<Taste> {
+        let floats = |vector: &Vec<f64>| vector.iter().map(|&x| x as f32).collect();
+        Some(match self {
+            RecordedTaste::Vector(vector) => Taste::Vector(floats(vector)),
+            RecordedTaste::Interests(all) => Taste::Interests(Box::new(Interests {
+                vectors: all.vectors.iter().map(floats).collect(),
+                weights: all.weights.clone(),
+                negative: all.negative.iter().map(floats).collect(),
+                negative_weight: all.negative_weight,
+                combine: Combine::parse(&all.combine)?,
+            })),
+        })
+    }
 }
 
 /// One retrieval.
@@ -214,12 +264,12 @@ pub(crate) fn document(slate: &Slate, content_hash: String) -> Document {
         policy: slate.policy.spec().clone(),
         user: asked.user.as_ref().map(|user| {
             user.iter()
-                .map(|(space, vector)| (space.clone(), vector.iter().map(|&x| short(x)).collect()))
+                .map(|(space, taste)| (space.clone(), RecordedTaste::new(taste)))
                 .collect()
         }),
         user_sha256: asked.user.as_ref().map(|user| {
             user.iter()
-                .map(|(space, vector)| (space.clone(), vector_hash(vector)))
+                .map(|(space, taste)| (space.clone(), taste.hash()))
                 .collect()
         }),
         eligibility: Eligible {
@@ -287,13 +337,6 @@ fn short(x: f32) -> f64 {
     }
 }
 
-/// SHA-256 of a vector's little-endian floats.
-pub(crate) fn vector_hash(vector: &[f32]) -> String {
-    let mut hash = Sha256::new();
-    vector.iter().for_each(|x| hash.update(x.to_le_bytes()));
-    hex(&hash.finalize())
-}
-
 /// The digest of a record, which is taken without the field that holds it. `value` loses that field.
 pub(crate) fn digest(value: &mut Value) -> Result<String> {
     if let Value::Object(fields) = value {
@@ -349,7 +392,10 @@ mod tests {
             content_hash: "c".into(),
             policy_hash: "p".into(),
             policy: serde_json::from_str(policy).unwrap(),
-            user: Some(BTreeMap::from([(name.into(), numbers.to_vec())])),
+            user: Some(BTreeMap::from([(
+                name.into(),
+                RecordedTaste::Vector(numbers.to_vec()),
+            )])),
             user_sha256: None,
             eligibility: Eligible {
                 live: 1,

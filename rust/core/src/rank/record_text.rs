@@ -17,7 +17,7 @@ use sha2::{Digest, Sha256};
 use crate::error::{Error, Result};
 
 use super::policy::hex;
-use super::record::{to_value, Document, RecordId};
+use super::record::{to_value, Document, RecordId, RecordedTaste};
 
 /// The last integer that a double and all before it can hold.
 const WHOLE: u64 = 1 << 53;
@@ -29,10 +29,14 @@ struct Forms {
     canonical: Vec<u8>,
 }
 
-/// The text of a document, with its digest. None where a name in it is not ASCII: sorting differs there.
+/// The text of a document, with its digest. None where a name in it is not ASCII, because sorting differs there, and
+/// for users of several interests.
 pub(super) fn write(document: &mut Document) -> Result<Option<String>> {
-    let names = |user: &BTreeMap<String, Vec<f64>>| user.keys().all(|name| name.is_ascii());
-    if !document.user.as_ref().is_none_or(names) {
+    let plain = |(name, taste): (&String, &RecordedTaste)| {
+        name.is_ascii() && matches!(taste, RecordedTaste::Vector(_))
+    };
+    let all_plain = |user: &BTreeMap<String, RecordedTaste>| user.iter().all(plain);
+    if !document.user.as_ref().is_none_or(all_plain) {
         return Ok(None);
     }
     // The two that are most of it are left out of the tree, and put back.
@@ -85,7 +89,10 @@ pub(super) fn write(document: &mut Document) -> Result<Option<String>> {
             })?,
             ("user", Some(user)) => {
                 forms.both(b"{");
-                for (i, (space, vector)) in user.iter().enumerate() {
+                for (i, (space, taste)) in user.iter().enumerate() {
+                    let RecordedTaste::Vector(vector) = taste else {
+                        return Ok(None);
+                    };
                     if i > 0 {
                         forms.both(b",");
                     }

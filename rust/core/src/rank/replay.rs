@@ -17,7 +17,7 @@ use super::engine;
 use super::lists::ListCounts;
 use super::policy::Policy;
 use super::pool::{First, Retriever};
-use super::record::{digest, document, to_value, vector_hash, Document, SCHEMA};
+use super::record::{digest, document, to_value, Document, SCHEMA};
 use super::request::{Counts, User};
 use super::signals::Signals;
 use super::slate::{Asked, Slate};
@@ -197,9 +197,14 @@ fn the_user(recorded: &Document, given: Option<User>) -> Result<Option<User>> {
     };
     let from_record = recorded.user.as_ref().map(|user| {
         user.iter()
-            .map(|(space, vector)| (space.clone(), vector.iter().map(|&x| x as f32).collect()))
-            .collect()
+            .map(|(space, taste)| Some((space.clone(), taste.taste()?)))
+            .collect::<Option<User>>()
     });
+    let from_record = match from_record {
+        Some(None) => return refuse("it has a user's interests combined in an unknown way"),
+        Some(user) => user,
+        None => None,
+    };
     let Some(user): Option<User> = given.or(from_record) else {
         return refuse("it holds only hashes of the user's vectors: give them as user");
     };
@@ -210,8 +215,8 @@ fn the_user(recorded: &Document, given: Option<User>) -> Result<Option<User>> {
             user.len()
         ));
     }
-    for (space, vector) in &user {
-        if hashes.get(space) != Some(&vector_hash(vector)) {
+    for (space, taste) in &user {
+        if taste.vectors().next().is_none() || hashes.get(space) != Some(&taste.hash()) {
             return refuse(format!(
                 "the user's vector for space {space:?} is not the recorded one"
             ));

@@ -8,10 +8,11 @@ use crate::error::Result;
 use crate::ids::{IdMap, Ids};
 use crate::select::{select, Selection, Where};
 
+use super::interests::Taste;
 use super::signals::Signals;
 
-/// A user's vectors by space.
-pub type User = Vec<(String, Vec<f32>)>;
+/// What a user is in each space.
+pub type User = Vec<(String, Taste)>;
 
 /// Shares by the values' text, whatever they add up to.
 pub type Target = BTreeMap<String, f64>;

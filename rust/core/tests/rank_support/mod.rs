@@ -70,7 +70,11 @@ pub fn policy(mut spec: Json) -> Arc<Policy> {
 /// A request for every item.
 pub fn request(source: &dyn Source, user: Option<Vec<(&str, Vec<f32>)>>, k: usize) -> Request {
     Request {
-        user: user.map(|user| user.into_iter().map(|(s, v)| (s.to_string(), v)).collect()),
+        user: user.map(|user| {
+            user.into_iter()
+                .map(|(s, v)| (s.to_string(), v.into()))
+                .collect()
+        }),
         k,
         eligible: Eligibility::all(source.ids()),
         signals: Arc::new(Signals::new()),
