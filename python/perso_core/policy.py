@@ -1,4 +1,4 @@
-"""The configuration of a whole ranking. Its parts are in `blend.py`, `diversity.py` and `explore.py`.
+"""The configuration of a whole ranking. Its parts are in `blend.py`, `diversity.py`, `explore.py` and `rules.py`.
 
 A `Policy` has a `hash`: SHA-256 over its canonical JSON (RFC 8785), the same in every process and on every
 machine; a decision record carries it.
@@ -7,13 +7,14 @@ machine; a decision record carries it.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, cast
 
 from . import _convert, _core
 from . import explore as _explore
+from . import rules as _rules
 from .blend import MOST, Blend, assign
 from .diversity import KINDS, Diversity
 
@@ -21,6 +22,7 @@ __all__ = ["Policy"]
 
 _SCHEMA = "perso_core.policy/1"
 _DIVERSITY = "an MMR, a DPP, a Spread or a Calibrated"
+_RULES = "rules such as Boost or Hide"
 
 
 # --- the whole -------------------------------------------------------------------------------------
@@ -38,6 +40,7 @@ class Policy:
         caps: {attribute: n}: at most n items with the same value of a bool, int, str or list[str]
             attribute in a slate; an item counts for each of its values.
         explore: how the unknown is tried; None for always the best, with propensity 1.
+        rules: what holds beside the score: `Boost` and `Hide`, in the order that their terms have.
     """
 
     candidates: int | None = None
@@ -45,6 +48,7 @@ class Policy:
     diversity: Diversity | None = None
     caps: Mapping[str, int] = field(default_factory=dict)
     explore: _explore.Explorer | None = None
+    rules: Iterable[_rules.Rule] = ()
 
     def __post_init__(self) -> None:
         if self.candidates is not None:
@@ -63,6 +67,11 @@ class Policy:
         }
         caps = dict(sorted(caps.items()))
         assign(self, caps=MappingProxyType(caps))
+        if isinstance(self.rules, str | Mapping) or not isinstance(self.rules, Iterable):
+            raise _convert.wrong_type("rules", f"a list of {_RULES}", _convert.kind_of(self.rules))
+        assign(self, rules=tuple(self.rules))
+        for i, rule in enumerate(self.rules):
+            _instance(f"rules[{i}]", rule, _rules.RULES, _RULES)
         document = {
             "schema": _SCHEMA,
             "candidates": self.candidates,
@@ -71,6 +80,8 @@ class Policy:
             "caps": caps,
             "explore": None if self.explore is None else self.explore._document(),
         }
+        if self.rules:
+            document["rules"] = [rule._document() for rule in self.rules]
         # The core has the last word, and the canonical form.
         assign(self, _core=_core.Policy(json.dumps(document)))
 
@@ -107,6 +118,7 @@ class Policy:
             diversity=None if diversity is None else KINDS[diversity["kind"]]._from_document(diversity),
             caps=document["caps"],
             explore=None if explore is None else _explore.from_document(explore),
+            rules=[_rules.from_document(rule) for rule in document.get("rules", [])],
         )
 
     def __eq__(self, other: object) -> bool:
@@ -127,6 +139,8 @@ class Policy:
             parts.append(f"caps={dict(self.caps)!r}")
         if self.explore is not None:
             parts.append(f"explore={self.explore!r}")
+        if self.rules:
+            parts.append(f"rules={list(self.rules)!r}")
         return f"Policy({', '.join(parts)})"
 
 

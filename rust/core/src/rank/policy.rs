@@ -14,12 +14,13 @@ use crate::error::{Error, Result};
 
 pub use super::explore::ExploreSpec;
 use super::model::{validate_explored, validate_features};
+use super::rules::{self, RuleSpec};
 
 /// The document's schema name.
 pub const SCHEMA: &str = "perso_core.policy/1";
 
 /// Integers in a policy stay below this, because RFC 8785 numbers are doubles.
-const MAX_INTEGER: i64 = 1 << 53;
+pub(crate) const MAX_INTEGER: i64 = 1 << 53;
 
 /// A validated policy.
 #[derive(Clone, Debug)]
@@ -49,6 +50,9 @@ pub struct PolicySpec {
     /// How the unknown is tried.
     #[serde(default)]
     pub explore: Option<ExploreSpec>,
+    /// What holds beside the score, in this order. Documents without rules do not name them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<RuleSpec>,
 }
 
 /// The blend.
@@ -329,7 +333,8 @@ impl Policy {
     }
 
     /// Validates a policy.
-    pub fn new(spec: PolicySpec) -> Result<Self> {
+    pub fn new(mut spec: PolicySpec) -> Result<Self> {
+        rules::fill_names(&mut spec.rules);
         validate(&spec)?;
         Self::unchecked(spec)
     }
@@ -420,6 +425,7 @@ fn validate(spec: &PolicySpec) -> Result<()> {
             ));
         }
     }
+    rules::validate(&spec.rules, &spec.score.signals)?;
     match &spec.explore {
         Some(explore) => {
             explore.validate(spec.diversity.is_some())?;
