@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
 
+use super::caps::CapSpec;
 pub use super::explore::ExploreSpec;
 use super::model::{validate_explored, validate_features};
 use super::rules::{self, RuleSpec};
@@ -44,9 +45,9 @@ pub struct PolicySpec {
     /// How variety is bought.
     #[serde(default)]
     pub diversity: Option<DiversitySpec>,
-    /// At most so many items with the same value of an attribute.
+    /// At most so many items with the same value of an attribute, or more at a price.
     #[serde(default)]
-    pub caps: BTreeMap<String, i64>,
+    pub caps: BTreeMap<String, CapSpec>,
     /// How the unknown is tried.
     #[serde(default)]
     pub explore: Option<ExploreSpec>,
@@ -416,19 +417,14 @@ fn validate(spec: &PolicySpec) -> Result<()> {
     if let Some(diversity) = &spec.diversity {
         validate_diversity(diversity)?;
     }
-    for (attribute, &cap) in &spec.caps {
-        if !(1..=MAX_INTEGER).contains(&cap) {
-            return Err(Error::invalid(
-                format!("caps[{attribute:?}]"),
-                "an integer of at least 1",
-                cap,
-            ));
-        }
+    for (attribute, cap) in &spec.caps {
+        cap.validate(attribute)?;
     }
     rules::validate(&spec.rules, &spec.score.signals)?;
     match &spec.explore {
         Some(explore) => {
-            explore.validate(spec.diversity.is_some())?;
+            let soft = |cap: &CapSpec| matches!(cap, CapSpec::Soft(_));
+            explore.validate(spec.diversity.is_some() || spec.caps.values().any(soft))?;
             validate_explored(spec)
         }
         None => Ok(()),

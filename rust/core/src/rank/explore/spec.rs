@@ -235,7 +235,7 @@ impl ExploreSpec {
         }
     }
 
-    /// Checks every number; `diversified` tells whether the policy asks for diversity.
+    /// Checks every number; `diversified` tells whether the policy asks for diversity or has soft caps.
     pub(crate) fn validate(&self, diversified: bool) -> Result<()> {
         match self {
             ExploreSpec::EpsilonGreedy { epsilon, decay, .. } => {
@@ -295,12 +295,12 @@ fn positive(argument: &str, value: f64) -> Result<()> {
     }
 }
 
-/// A sample that replaces the value leaves diversity without effect.
+/// A sample that replaces the value leaves diversity and soft caps without effect.
 fn replaceable(replace: bool, diversified: bool) -> Result<()> {
     if replace && diversified {
         return Err(Error::invalid(
             "replace",
-            "False with a policy that has a diversity, which would have no effect",
+            "False with a policy that has a diversity or soft caps, which would have no effect",
             "True",
         ));
     }

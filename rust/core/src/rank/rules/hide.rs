@@ -40,15 +40,15 @@ pub(super) fn validate(
     Ok(())
 }
 
-/// The rows that a policy hides, whether or not they are live; `None` where it has no such rule.
-pub(crate) fn hidden(source: &dyn Source, policy: &Policy) -> Result<Option<RowSet>> {
-    let mut hidden: Option<RowSet> = None;
+/// The rows that a policy hides, whether or not they are live.
+pub(crate) fn hidden(source: &dyn Source, policy: &Policy) -> Result<RowSet> {
+    let all = source.ids();
+    let mut rows = RowSet::none(0);
     for (at, rule) in policy.spec().rules.iter().enumerate() {
         let RuleSpec::Hide { r#where, ids } = rule else {
             continue;
         };
-        let all = source.ids();
-        let rows = hidden.get_or_insert_with(|| RowSet::none(all.rows_len()));
+        rows.grow(all.rows_len());
         if let Some(spec) = r#where {
             let predicate = Predicate::new(source, &argument(at, "where"), spec)?;
             rows.unite(&predicate.rows());
@@ -72,5 +72,5 @@ pub(crate) fn hidden(source: &dyn Source, policy: &Policy) -> Result<Option<RowS
             .filter_map(|id| all.row(&id.0))
             .for_each(|row| rows.insert(row));
     }
-    Ok(hidden)
+    Ok(rows)
 }

@@ -99,6 +99,14 @@ fn argument(at: usize, part: &str) -> String {
     format!("rules[{at}].{part}")
 }
 
+/// How many boosts a policy has: so many terms come after those of its signals.
+pub(crate) fn boost_count(policy: &Policy) -> usize {
+    let boosts = policy.spec().rules.iter();
+    boosts
+        .filter(|rule| matches!(rule, RuleSpec::Boost { .. }))
+        .count()
+}
+
 /// The boosts of a policy, bound to a source.
 pub(crate) fn boosts<'a>(source: &'a dyn Source, policy: &'a Policy) -> Result<Vec<Boost<'a>>> {
     let mut out = Vec::new();
