@@ -20,6 +20,7 @@ from .beside import Shadow
 from .blend import Blend, Decay, Listed, Model, Signal
 from .calibration import RRF, Linear, Percentiles, Sigmoid
 from .candidates import Candidates
+from .caps import Soft
 from .catalog import Catalog, Space
 from .conditions import Between
 from .counterfactual import Counterfactual, counterfactual
@@ -69,6 +70,7 @@ __all__ = [
     "Slate",
     "SlateBatch",
     "SlateItem",
+    "Soft",
     "Softmax",
     "Space",
     "Spread",

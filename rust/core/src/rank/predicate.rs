@@ -285,3 +285,53 @@ fn test<'a>(
         })),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(json: &str) -> PredicateSpec {
+        serde_json::from_str(json).unwrap()
+    }
+
+    #[test]
+    fn documents_keep_their_form() {
+        for json in [
+            r#"{"a":true,"b":7,"c":"x"}"#,
+            r#"{"a":[1,2],"b":["x","y"]}"#,
+            r#"{"a":{"from":1.5,"to":2.5},"b":{"to":0.5}}"#,
+            r#"{"a":{"from":1.5,"time":true}}"#,
+        ] {
+            assert_eq!(serde_json::to_string(&spec(json)).unwrap(), json);
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        for (json, argument) in [
+            ("{}", "where"),
+            (r#"{"a":[]}"#, r#"where["a"]"#),
+            (r#"{"a":[2,1]}"#, r#"where["a"]"#),
+            (r#"{"a":[1,1]}"#, r#"where["a"]"#),
+            (r#"{"a":[1,"x"]}"#, r#"where["a"]"#),
+            (r#"{"b":true,"a":9007199254740993}"#, r#"where["a"]"#),
+            (r#"{"a":{}}"#, r#"where["a"]"#),
+            (r#"{"a":{"from":2,"to":1}}"#, r#"where["a"]"#),
+            (r#"{"a":{"from":0.5,"time":true}}"#, r#"where["a"]"#),
+        ] {
+            match spec(json).validate("where") {
+                Err(Error::Invalid { argument: got, .. }) => assert_eq!(got, argument, "{json}"),
+                other => panic!("{json}: {other:?}"),
+            }
+        }
+        for json in [r#"{"a":1.5}"#, r#"{"a":{"above":1}}"#, r#"{"a":null}"#] {
+            assert!(
+                serde_json::from_str::<PredicateSpec>(json).is_err(),
+                "{json}"
+            );
+        }
+        assert!(spec(r#"{"a":{"from":1,"to":1},"b":["x"]}"#)
+            .validate("where")
+            .is_ok());
+    }
+}

@@ -197,3 +197,139 @@ impl Diversity for SoftCaps<'_> {
         best.map_or(0, |(_, at)| at)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::column::{ColumnType, Value};
+    use crate::ids::Ids;
+    use crate::metric::Metric;
+    use crate::rank::caps::SoftSpec;
+    use crate::rank::diversity::{Mmr, Relevance};
+    use crate::rank::{unnamed_space, Candidates};
+
+    /// Numbers that look random, in [0, 1).
+    fn numbers(seed: u64) -> impl FnMut() -> f64 {
+        let mut state = seed.wrapping_mul(2).wrapping_add(1);
+        move || {
+            state = state
+                .wrapping_mul(6364136223846793005)
+                .wrapping_add(1442695040888963407);
+            (state >> 11) as f64 / 2f64.powi(53)
+        }
+    }
+
+    fn items(n: usize, seed: u64) -> Candidates {
+        let mut next = numbers(seed);
+        let vectors = (0..n * 4).map(|_| next() as f32 - 0.5).collect();
+        let mut genre = Column::new(ColumnType::StrList);
+        for _ in 0..n {
+            let mut texts: Vec<Box<str>> = Vec::new();
+            for text in ["a", "b", "c", "d"] {
+                if next() < 0.4 {
+                    texts.push(text.into());
+                }
+            }
+            genre.push("genre", Value::StrList(texts)).unwrap();
+        }
+        Candidates::new(
+            Ids::Int((0..n as i64).collect()),
+            vec![(unnamed_space(4, Metric::Cosine), vectors)],
+            None,
+            vec![("genre".into(), genre)],
+        )
+        .unwrap()
+    }
+
+    /// The first in `open` of the largest values, one by one.
+    fn eager(state: &mut dyn Diversity, open: &[u32]) -> usize {
+        let values: Vec<f64> = open.iter().map(|&entry| state.value(entry)).collect();
+        let most = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        values.iter().position(|value| *value == most).unwrap()
+    }
+
+    #[test]
+    fn the_choice_is_the_eager_one_ties_and_parts_included() {
+        let mut ties = 0;
+        for seed in 0..60 {
+            let source = items(80, seed);
+            let mut next = numbers(seed + 1000);
+            // Scores from a grid, or ones whose differences are lost when a cost is taken off.
+            let fine = if seed % 3 == 0 { 2f64.powi(-58) } else { 0.125 };
+            let mut scores: Vec<f64> = (0..80).map(|_| (next() * 9.0).floor() * fine).collect();
+            scores.sort_unstable_by(|a, b| b.total_cmp(a));
+            let penalty = [0.125, 1.0, 0.3][seed as usize % 3];
+            let specs = BTreeMap::from([(
+                "genre".to_string(),
+                CapSpec::Soft(SoftSpec { limit: 1, penalty }),
+            )]);
+            let make = || -> Box<dyn Diversity + '_> {
+                let inner: Box<dyn Diversity> = if seed % 2 == 0 {
+                    Box::new(Relevance::default())
+                } else {
+                    Box::new(Mmr::new(&source, 0, 0.5))
+                };
+                around(inner, &source, &specs).unwrap()
+            };
+            let (mut lazy, mut plain) = (make(), make());
+            let rows: Vec<u32> = (0..80).collect();
+            lazy.extend(&rows, &scores, 0);
+            plain.extend(&rows, &scores, 0);
+            let mut open = rows.clone();
+            for _ in 0..30 {
+                let at = lazy.best(&open);
+                assert_eq!(at, eager(&mut *plain, &open), "seed {seed}");
+                let value = plain.value(open[at]);
+                let same = open.iter().filter(|&&e| plain.value(e) == value).count();
+                ties += usize::from(same > 1);
+                let mut values = Vec::new();
+                lazy.values(&open, &mut values);
+                for (value, &entry) in values.iter().zip(&open) {
+                    assert_eq!(value.to_bits(), plain.value(entry).to_bits());
+                }
+                let part: Vec<u32> = open.iter().copied().filter(|_| next() < 0.5).collect();
+                if !part.is_empty() {
+                    assert_eq!(lazy.best(&part), eager(&mut *plain, &part), "seed {seed}");
+                }
+                let entry = open.remove((next() * 3.0) as usize);
+                lazy.chosen(entry);
+                plain.chosen(entry);
+            }
+        }
+        assert!(ties > 100, "{ties} ties");
+    }
+
+    #[test]
+    fn costs_grow_by_one_penalty_with_each_item_beyond() {
+        let source = items(40, 5);
+        let specs = BTreeMap::from([(
+            "genre".to_string(),
+            CapSpec::Soft(SoftSpec {
+                limit: 2,
+                penalty: 0.25,
+            }),
+        )]);
+        let rows: Vec<u32> = (0..40).collect();
+        let mut state = around(Box::<Relevance>::default(), &source, &specs).unwrap();
+        state.extend(&rows, &[0.0; 40], 0);
+        let texts = |row: u32| match source.column("genre").unwrap().get(row) {
+            Value::StrList(texts) => texts,
+            _ => Vec::new(),
+        };
+        let mut above: Vec<u32> = Vec::new();
+        for row in 0..20 {
+            for entry in row..40 {
+                let cost: f64 = texts(entry)
+                    .iter()
+                    .map(|text| {
+                        let n = above.iter().filter(|&&e| texts(e).contains(text)).count();
+                        0.25 * (n as f64 + 1.0 - 2.0).max(0.0)
+                    })
+                    .sum();
+                assert_eq!(state.value(entry), 0.0 - cost, "row {entry} after {row}");
+            }
+            state.chosen(row);
+            above.push(row);
+        }
+    }
+}

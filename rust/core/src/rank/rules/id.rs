@@ -64,3 +64,33 @@ impl TryFrom<Written> for RuleId {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_written_so_that_a_double_can_hold_them() {
+        for (id, text) in [
+            (Id::Int(7), "7"),
+            (Id::Int(-(1 << 53)), "-9007199254740992"),
+            (Id::Int((1 << 53) + 1), r#"{"int":"9007199254740993"}"#),
+            (Id::Int(i64::MIN), r#"{"int":"-9223372036854775808"}"#),
+            (Id::Str("7".into()), r#""7""#),
+        ] {
+            assert_eq!(serde_json::to_string(&RuleId(id.clone())).unwrap(), text);
+            assert_eq!(serde_json::from_str::<RuleId>(text).unwrap(), RuleId(id));
+        }
+        for wrong in [
+            "9007199254740993",
+            r#"{"int":"7"}"#,
+            r#"{"int":"+9007199254740993"}"#,
+            r#"{"int":"99999999999999999999"}"#,
+            r#"{"str":"a"}"#,
+            "1.5",
+            "null",
+        ] {
+            assert!(serde_json::from_str::<RuleId>(wrong).is_err(), "{wrong}");
+        }
+    }
+}
