@@ -64,5 +64,6 @@ def document(settled: Mapping[str, Cap]) -> dict[str, Any]:
 def from_document(found: Mapping[str, Any]) -> dict[str, Cap]:
     """What has that form, which the core has validated."""
     return {
-        name: Soft._from_document(cap) if isinstance(cap, Mapping) else cap for name, cap in found.items()
+        name: Soft._from_document(dict(cap)) if isinstance(cap, Mapping) else cap
+        for name, cap in found.items()
     }

@@ -49,15 +49,18 @@ class Between(Part):
         moments = [isinstance(end, str | date | np.datetime64) for end in ends.values()]
         if any(moments) and not all(moments):
             raise _convert.wrong_type("high", "two numbers, or two moments", "one of each")
-        settle = _moment if any(moments) else _number
-        settled = {name: settle(name, end) for name, end in ends.items()}
-        if len(settled) == 2 and settled["low"] > settled["high"]:
+        if any(moments):
+            counts = {name: _moment(name, end) for name, end in ends.items()}
+            assign(self, **{name: _convert.moment_out(count).isoformat() for name, count in counts.items()})
+            self._refuse_reversed(counts)
+        else:
+            numbers = {name: _number(name, end) for name, end in ends.items()}
+            assign(self, **numbers)
+            self._refuse_reversed(numbers)
+
+    def _refuse_reversed(self, ends: Mapping[str, float]) -> None:
+        if len(ends) == 2 and ends["low"] > ends["high"]:
             raise _convert.invalid("high", f"at least low = {self.low!r}", repr(self.high))
-        shown = {
-            name: _convert.moment_out(end).isoformat() if any(moments) else end
-            for name, end in settled.items()
-        }
-        assign(self, **shown)
 
     def _document(self) -> dict[str, Any]:
         document: dict[str, Any] = {}
@@ -136,7 +139,7 @@ def _condition(argument: str, value: object) -> Condition:
         raise _convert.wrong_type(argument, "values of one type", names)
     if not listed:
         raise _convert.invalid(argument, "one or more values", "none")
-    ascending = tuple(sorted(set(listed)))  # type: ignore[type-var]
+    ascending = tuple(sorted(set(listed)))
     return ascending if len(ascending) > 1 else ascending[0]
 
 

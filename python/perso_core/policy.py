@@ -68,7 +68,7 @@ class Policy:
         assign(self, rules=tuple(self.rules))
         for i, rule in enumerate(self.rules):
             _instance(f"rules[{i}]", rule, _rules.RULES, _RULES)
-        document = {
+        document: dict[str, Any] = {
             "schema": _SCHEMA,
             "candidates": self.candidates,
             "score": self.score._document(),

@@ -119,7 +119,7 @@ class Hide(_Rule):
         where, ids = document["where"], document["ids"]
         return cls(
             None if where is None else _conditions.from_document("where", where),
-            None if ids is None else [id_from_document("ids", one) for one in ids],
+            None if ids is None else cast(Ids, [id_from_document("ids", one) for one in ids]),
         )
 
 
@@ -132,7 +132,7 @@ def from_document(document: dict[str, Any]) -> Rule:
     """The rule of a policy's document, which the core has validated."""
     for kind in RULES:
         if kind._kind == document["kind"]:
-            return cast(Rule, kind._from_document(document))
+            return kind._from_document(document)
     raise _convert.invalid("rules", "a kind that this version knows", repr(document["kind"]))
 
 
