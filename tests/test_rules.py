@@ -239,6 +239,36 @@ def test_removed_items_and_later_ones():
     assert second["eligible"] == first["eligible"]
 
 
+# --- beside other policies -------------------------------------------------------------------------
+
+
+def test_each_policy_of_a_request_has_its_own_rules():
+    cat, _, _ = world(4)
+    blend = pc.Blend(pop=1.0)
+    served = pc.Policy(30, blend, rules=[pc.Hide({"shelf": "x"}), pc.Boost({"new": True}, 0.5, "new_ones")])
+    shadow = pc.Policy(30, blend, rules=[pc.Hide({"shelf": "y"})])
+    ask = dict(k=10, at=AT, seed=1, request_id="r")
+    slate = pc.rank(cat, None, served, shadow=shadow, **ask)
+    assert slate == pc.rank(cat, None, served, **ask)
+    assert slate.shadow.slate == pc.rank(cat, None, shadow, **ask)
+    assert slate.ids.tolist() != slate.shadow.slate.ids.tolist()
+
+
+def test_a_masked_condition_takes_its_boost_away():
+    cat, _, _ = world(4)
+    boosts = [pc.Boost({"new": True}, 0.5, "new_ones"), pc.Boost({"shelf": "x"}, 0.25)]
+    policy = pc.Policy(60, pc.Blend(pop=1.0), rules=[*boosts, pc.Hide({"shelf": "y"})])
+    slate = pc.rank(cat, None, policy, k=10, at=AT, seed=1)
+    for mask, left in (
+        ("new", ["pop", "boost_2"]),
+        ("new_ones", ["pop", "boost_2"]),
+        ("shelf", ["pop", "new_ones"]),
+    ):
+        other = pc.counterfactual(slate.record(), cat, mask=[mask]).slate
+        assert list(other.terms) == left
+        assert other.ids.tolist() != slate.ids.tolist()
+
+
 # --- conditions ------------------------------------------------------------------------------------
 
 
