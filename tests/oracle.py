@@ -106,7 +106,7 @@ class Items:
 @dataclass(frozen=True)
 class Term:
     """One summand: of kind "similarity" (of=space), "value" (of=attribute), "signal" (of={id: number})
-    or "decay" (of=attribute, with a half-life in microseconds).
+    or "decay" (of=attribute, with a half-life in microseconds); or "boost" (of=function of items and position).
     """
 
     name: str
@@ -183,6 +183,8 @@ class _Blend:
             return float(similarity32(metric, self.user[term.of], vectors[i : i + 1])[0])
         if term.kind == "signal":
             return term.of.get(self.items.ids[i])
+        if term.kind == "boost":
+            return 1.0 if term.of(self.items, i) else None
         value = self.items.attributes[term.of][i]
         if value is None:
             return None
@@ -237,14 +239,15 @@ def rank(
     mmr=None,
     variety=None,
     caps=None,
+    soft=None,
     at=0,
     chosen=None,
 ):
     """The slate. `mmr` is (diversity, space), `variety` one of `oracle_diversity` in its place. `chosen` are
     ids to follow in place of the first greedy choices: the slots of an explored slate, whose eligible sets
-    and greedy choices are then reported.
+    and greedy choices are then reported. `soft` has (limit, penalty) by attribute.
     """
-    caps = caps or {}
+    caps, soft = caps or {}, soft or {}
     among = set(range(len(items.ids))) if eligible is None else set(eligible)
     fresh = _Blend(items, terms, user, at)
     first = _retrieve(items, fresh, terms, user, candidates, among)
@@ -261,7 +264,7 @@ def rank(
     take_in(first)
     low = min(totals.values(), default=0.0)
     span = max(totals.values(), default=0.0) - low
-    counts = {name: {} for name in caps}
+    counts = {name: {} for name in [*caps, *soft]}
 
     def keys(name, i):
         value = items.attributes[name][i]
@@ -269,6 +272,12 @@ def rank(
 
     def admitted(i):
         return all(counts[n].get(key, 0) < limit for n, limit in caps.items() for key in keys(n, i))
+
+    def cost(i):
+        return sum(
+            penalty * sum(max(counts[n].get(key, 0) + 1 - limit, 0) for key in keys(n, i))
+            for n, (limit, penalty) in sorted(soft.items())
+        )
 
     out = Answer([], [], [], [], [], pool, math.inf)
     picked = []
@@ -294,6 +303,7 @@ def rank(
             values = [
                 _mmr_value(items, mmr, (totals[i] - low) / span if span else 0.0, i, picked) for i in open_
             ]
+        values = [value - cost(i) for value, i in zip(values, open_, strict=True)]
         greedy = max(range(len(open_)), key=lambda p: (values[p], -p))
         rivals = [v for p, v in enumerate(values) if p != greedy]
         out.margin = min([out.margin, *(values[greedy] - v for v in rivals if v != values[greedy])])
@@ -303,7 +313,7 @@ def rank(
         pick = items.position(chosen[len(picked)]) if followed else open_[greedy]
         assert pick in open_, f"{items.ids[pick]} may not be in slot {len(picked)}"
         picked.append(pick)
-        for name in caps:
+        for name in counts:
             for key in keys(name, pick):
                 counts[name][key] = counts[name].get(key, 0) + 1
     out.ids = [items.ids[i] for i in picked]

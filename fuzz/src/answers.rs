@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use perso_core::catalog::{Catalog, Upsert};
 use perso_core::column::{ColumnType, Value};
-use perso_core::hnsw::Scratch;
+use perso_core::hnsw::{Extent, Scratch};
 use perso_core::ids::{Id, Ids};
 use perso_core::index::{Answers, Index};
 use perso_core::rank::{rank, record_json, replay, Eligibility, Policy, Request, Signals, Slate};
@@ -285,7 +285,15 @@ fn walk(vectors: &Vectors, query: &[f32]) {
     let query = store.query(query);
     let mut scratch = Scratch::default();
     for (ef, want) in [(1, 1), (4, 10), (1000, 5)] {
-        let found = graph.search(store, &query, ef, want, None, &[], &mut scratch);
+        let found = graph.search(
+            store,
+            &query,
+            Extent::fixed(ef),
+            want,
+            None,
+            &[],
+            &mut scratch,
+        );
         assert!(found.len() <= want);
         assert!(found.iter().all(|hit| (hit.row as usize) < store.len()));
     }

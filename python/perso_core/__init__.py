@@ -20,7 +20,9 @@ from .beside import Shadow
 from .blend import Blend, Decay, Listed, Model, Signal
 from .calibration import RRF, Linear, Percentiles, Sigmoid
 from .candidates import Candidates
+from .caps import Soft
 from .catalog import Catalog, Space
+from .conditions import Between
 from .counterfactual import Counterfactual, counterfactual
 from .diversity import DPP, MMR, Calibrated, Spread
 from .explore import UCB, EpsilonGreedy, PlackettLuce, Softmax, ThompsonSampling
@@ -30,6 +32,7 @@ from .models import OnnxModel
 from .policy import Policy
 from .ranking import rank, replay
 from .results import Fitted, Hit, Hits, Slate, SlateBatch, SlateItem, Tuning
+from .rules import Boost, Hide
 
 if TYPE_CHECKING:
     from . import agreement, drift, exposure, interleave, ope
@@ -39,7 +42,9 @@ __all__ = [
     "MMR",
     "RRF",
     "UCB",
+    "Between",
     "Blend",
+    "Boost",
     "Calibrated",
     "Candidates",
     "Catalog",
@@ -48,6 +53,7 @@ __all__ = [
     "EpsilonGreedy",
     "Fitted",
     "FormatError",
+    "Hide",
     "Hit",
     "Hits",
     "Index",
@@ -66,6 +72,7 @@ __all__ = [
     "Slate",
     "SlateBatch",
     "SlateItem",
+    "Soft",
     "Softmax",
     "Space",
     "Spread",

@@ -58,8 +58,8 @@ class Counterfactuals:
 
         A part of the policy that reads a masked name drops out: signals of that name, or that read an attribute of
         that name ("similarity" stands for all of them; a `Model` reads its features), caps and `Calibrated` by it,
-        the condition on it of an explorer's `only`, and an explorer whose posterior reads it. What is left ranks the
-        same pool with the same moment, seed and request id. Where no signal is left, scores are 0 and the order is
+        the condition on it of an explorer's `only`, an explorer whose posterior reads it, and rules with a condition
+        on it or boosts of that name (what a rule hid is not in the pool, and stays out). What is left ranks the same pool with the same moment, seed and request id. Where no signal is left, scores are 0 and the order is
         that of the ids.
 
         Args:

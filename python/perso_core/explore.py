@@ -10,18 +10,18 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from types import MappingProxyType
 from typing import Any, ClassVar, Literal, TypeAlias, cast
 
 from . import _convert
+from . import conditions as _conditions
 from ._types import Moment
 from .blend import MOST, Part, assign, duration, expect_kind, in_words
+from .conditions import Conditions
 
 __all__ = ["UCB", "EpsilonGreedy", "Explorer", "PlackettLuce", "Softmax", "ThompsonSampling"]
 
 _MOST_DRAWS = 2**20
 _DECAY = {"half_life_us", "since", "floor"}
-_Match: TypeAlias = bool | int | str
 
 
 class _Explorer(Part):
@@ -29,7 +29,7 @@ class _Explorer(Part):
 
     _kind: ClassVar[str]
     slots: Iterable[int] | None
-    only: Mapping[str, _Match] | None
+    only: Conditions | None
 
     def _settle_scope(self) -> None:
         if self.slots is not None:
@@ -40,12 +40,7 @@ class _Explorer(Part):
                 raise _convert.invalid("slots", "one or more slots, each once", list(slots))
             assign(self, slots=slots)
         if self.only is not None:
-            if not isinstance(self.only, Mapping):
-                raise _convert.wrong_type("only", "{attribute: value}, or None", _convert.kind_of(self.only))
-            only = {_convert.text("only", name): _match(name, value) for name, value in self.only.items()}
-            if not only:
-                raise _convert.invalid("only", "one or more attributes with a value each", "none")
-            assign(self, only=MappingProxyType(dict(sorted(only.items()))))
+            assign(self, only=_conditions.conditions("only", self.only))
 
     def _parameters(self) -> dict[str, Any]:
         raise NotImplementedError
@@ -55,7 +50,7 @@ class _Explorer(Part):
         if self.slots is not None or self.only is not None:
             document["scope"] = {
                 "slots": None if self.slots is None else list(self.slots),
-                "only": None if self.only is None else dict(self.only),
+                "only": None if self.only is None else _conditions.document(self.only),
             }
         return document
 
@@ -64,7 +59,7 @@ class _Explorer(Part):
         for one in dataclasses.fields(cast(Any, self)):
             value = getattr(self, one.name)
             if value != one.default:
-                plain = dict(value) if isinstance(value, Mapping) else value
+                plain = _conditions.shown(value) if isinstance(value, Mapping) else value
                 shown.append(f"{one.name}={plain!r}")
         return f"{type(self).__name__}({', '.join(shown)})"
 
@@ -78,25 +73,17 @@ class _Explorer(Part):
         return type(self).from_json, (self.to_json(),)
 
 
-def _match(name: str, value: object) -> _Match:
-    argument = f"only[{name!r}]"
-    if isinstance(value, str):
-        return value
-    plain = getattr(value, "item", lambda: value)()
-    if isinstance(plain, bool):
-        return plain
-    if not isinstance(plain, int):
-        raise _convert.wrong_type(argument, "a bool, int or str", _convert.kind_of(value))
-    return _convert.integer(argument, plain, -MOST, MOST)
-
-
 def _scope(document: dict[str, Any]) -> dict[str, Any]:
     scope = document.get("scope")
     if scope is None:
         return {}
     if not isinstance(scope, Mapping) or scope.keys() != {"slots", "only"}:
         raise _convert.invalid("scope", "an object with the keys 'only' and 'slots'", scope)
-    return dict(scope)
+    only = scope["only"]
+    return {
+        "slots": scope["slots"],
+        "only": None if only is None else _conditions.from_document("only", only),
+    }
 
 
 def _positive(argument: str, value: object) -> float:
@@ -129,8 +116,8 @@ class EpsilonGreedy(_Explorer):
         epsilon: from 0 to 1.
         per: what a coin decides: "slot" or "slate".
         slots: the slots that are explored, counted from 0; None for all.
-        only: {attribute: value}: candidates that exploration may show beside the best, by a bool, int, str
-            or list[str] attribute; None for all.
+        only: {attribute: condition}: candidates that exploration may show beside the best; a condition is a bool,
+            int or str, a list of them for any of these, or a `Between`. None for all.
         half_life: after which half of what lies above the floor is left, as for `Decay`: "7d", a
             `datetime.timedelta`, or seconds. Kept as text. None where epsilon stays; else with `since`.
         since: the moment from which it falls: a datetime (without a zone: UTC), ISO 8601 text, or seconds since the
@@ -141,7 +128,7 @@ class EpsilonGreedy(_Explorer):
     epsilon: float
     per: Literal["slot", "slate"] = "slot"
     slots: Iterable[int] | None = field(default=None, kw_only=True)
-    only: Mapping[str, bool | int | str] | None = field(default=None, kw_only=True)
+    only: Conditions | None = field(default=None, kw_only=True)
     half_life: str | timedelta | float | None = field(default=None, kw_only=True)
     since: Moment | None = field(default=None, kw_only=True)
     floor: float = field(default=0.0, kw_only=True)
@@ -213,7 +200,7 @@ def _falling(document: dict[str, Any]) -> dict[str, Any]:
 class _Tempered(_Explorer):
     temperature: float
     slots: Iterable[int] | None = field(default=None, kw_only=True)
-    only: Mapping[str, bool | int | str] | None = field(default=None, kw_only=True)
+    only: Conditions | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         assign(self, temperature=_positive("temperature", self.temperature))
@@ -238,7 +225,7 @@ class Softmax(_Tempered):
     Args:
         temperature: more than 0; small is close to greedy, large close to uniform.
         slots: the slots that are explored, counted from 0; None for all.
-        only: {attribute: value}: candidates that exploration may show beside the best; None for all.
+        only: {attribute: condition}: candidates that exploration may show beside the best; None for all.
     """
 
     _kind: ClassVar[str] = "softmax"
@@ -254,7 +241,7 @@ class PlackettLuce(_Tempered):
     Args:
         temperature: more than 0; small is close to greedy, large close to uniform.
         slots: the slots that are explored, counted from 0; None for all.
-        only: {attribute: value}: candidates that exploration may show beside the best; None for all.
+        only: {attribute: condition}: candidates that exploration may show beside the best; None for all.
     """
 
     _kind: ClassVar[str] = "plackett_luce"
@@ -336,12 +323,12 @@ class ThompsonSampling(_Believing):
         replace: whether the sample alone decides, without score and diversity.
         draws: how many points a propensity is estimated from: a multiple of 8 from 64 to 2**20.
         slots: the slots that are explored, counted from 0; None for all.
-        only: {attribute: value}: candidates that exploration may show beside the best; None for all.
+        only: {attribute: condition}: candidates that exploration may show beside the best; None for all.
     """
 
     draws: int = field(default=256, kw_only=True)
     slots: Iterable[int] | None = field(default=None, kw_only=True)
-    only: Mapping[str, bool | int | str] | None = field(default=None, kw_only=True)
+    only: Conditions | None = field(default=None, kw_only=True)
 
     _kind: ClassVar[str] = "thompson_sampling"
 
@@ -371,12 +358,12 @@ class UCB(_Believing):
         replace: whether the bound alone decides, without score and diversity.
         c: standard deviations above the mean, at least 0.
         slots: the slots that are explored, counted from 0; None for all.
-        only: {attribute: value}: candidates that exploration may show beside the best; None for all.
+        only: {attribute: condition}: candidates that exploration may show beside the best; None for all.
     """
 
     c: float = field(default=1.0, kw_only=True)
     slots: Iterable[int] | None = field(default=None, kw_only=True)
-    only: Mapping[str, bool | int | str] | None = field(default=None, kw_only=True)
+    only: Conditions | None = field(default=None, kw_only=True)
 
     _kind: ClassVar[str] = "ucb"
 

@@ -1,4 +1,4 @@
-"""The configuration of a whole ranking. Its parts are in `blend.py`, `diversity.py` and `explore.py`.
+"""The configuration of a whole ranking. Its parts are in `blend.py`, `diversity.py`, `caps.py`, `explore.py` and `rules.py`.
 
 A `Policy` has a `hash`: SHA-256 over its canonical JSON (RFC 8785), the same in every process and on every
 machine; a decision record carries it.
@@ -7,13 +7,14 @@ machine; a decision record carries it.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any, cast
 
 from . import _convert, _core
+from . import caps as _caps
 from . import explore as _explore
+from . import rules as _rules
 from .blend import MOST, Blend, assign
 from .diversity import KINDS, Diversity
 
@@ -21,6 +22,7 @@ __all__ = ["Policy"]
 
 _SCHEMA = "perso_core.policy/1"
 _DIVERSITY = "an MMR, a DPP, a Spread or a Calibrated"
+_RULES = "rules such as Boost or Hide"
 
 
 # --- the whole -------------------------------------------------------------------------------------
@@ -36,15 +38,18 @@ class Policy:
         score: how candidates are scored.
         diversity: how variety is bought; None for none.
         caps: {attribute: n}: at most n items with the same value of a bool, int, str or list[str]
-            attribute in a slate; an item counts for each of its values.
+            attribute in a slate; an item counts for each of its values. {attribute: Soft(n, penalty)}: more than n
+            cost a penalty.
         explore: how the unknown is tried; None for always the best, with propensity 1.
+        rules: what holds beside the score: `Boost` and `Hide`, in the order that their terms have.
     """
 
     candidates: int | None = None
     score: Blend = field(default_factory=Blend)
     diversity: Diversity | None = None
-    caps: Mapping[str, int] = field(default_factory=dict)
+    caps: Mapping[str, _caps.Cap] = field(default_factory=dict)
     explore: _explore.Explorer | None = None
+    rules: Iterable[_rules.Rule] = ()
 
     def __post_init__(self) -> None:
         if self.candidates is not None:
@@ -56,21 +61,23 @@ class Policy:
             _instance(
                 "explore", self.explore, _explore.EXPLORERS, "an explorer such as EpsilonGreedy, or None"
             )
-        _instance("caps", self.caps, Mapping, "a mapping of attributes to integers")
-        caps = {
-            _convert.text("caps", name): _convert.integer(f"caps[{name!r}]", cap, 1, MOST)
-            for name, cap in self.caps.items()
-        }
-        caps = dict(sorted(caps.items()))
-        assign(self, caps=MappingProxyType(caps))
-        document = {
+        _instance("caps", self.caps, Mapping, "a mapping of attributes to integers or Soft")
+        assign(self, caps=_caps.caps(self.caps))
+        if isinstance(self.rules, str | Mapping) or not isinstance(self.rules, Iterable):
+            raise _convert.wrong_type("rules", f"a list of {_RULES}", _convert.kind_of(self.rules))
+        assign(self, rules=tuple(self.rules))
+        for i, rule in enumerate(self.rules):
+            _instance(f"rules[{i}]", rule, _rules.RULES, _RULES)
+        document: dict[str, Any] = {
             "schema": _SCHEMA,
             "candidates": self.candidates,
             "score": self.score._document(),
             "diversity": None if self.diversity is None else self.diversity._document(),
-            "caps": caps,
+            "caps": _caps.document(self.caps),
             "explore": None if self.explore is None else self.explore._document(),
         }
+        if self.rules:
+            document["rules"] = [rule._document() for rule in self.rules]
         # The core has the last word, and the canonical form.
         assign(self, _core=_core.Policy(json.dumps(document)))
 
@@ -105,8 +112,9 @@ class Policy:
             candidates=document["candidates"],
             score=Blend._from_document(document["score"]),
             diversity=None if diversity is None else KINDS[diversity["kind"]]._from_document(diversity),
-            caps=document["caps"],
+            caps=_caps.from_document(document["caps"]),
             explore=None if explore is None else _explore.from_document(explore),
+            rules=[_rules.from_document(rule) for rule in document.get("rules", [])],
         )
 
     def __eq__(self, other: object) -> bool:
@@ -127,6 +135,8 @@ class Policy:
             parts.append(f"caps={dict(self.caps)!r}")
         if self.explore is not None:
             parts.append(f"explore={self.explore!r}")
+        if self.rules:
+            parts.append(f"rules={list(self.rules)!r}")
         return f"Policy({', '.join(parts)})"
 
 

@@ -5,8 +5,10 @@
 //! behind, as everywhere in a catalog. What a file holds is [`Parts`], plain arrays that are checked
 //! one by one when they are read back.
 
+mod matching;
 mod parts;
 
+pub use matching::Test;
 pub use parts::Parts;
 
 use std::collections::HashMap;

@@ -25,6 +25,11 @@ impl RowSet {
                 .enumerate()
                 .fold(0, |word, (bit, &flag)| word | (u64::from(flag) << bit));
         }
+        RowSet::from_words(words)
+    }
+
+    /// The rows whose bit is set, 64 to a word, the lowest first.
+    pub(crate) fn from_words(words: Vec<u64>) -> Self {
         let count = words.iter().map(|word| word.count_ones() as usize).sum();
         RowSet { words, count }
     }
@@ -57,6 +62,27 @@ impl RowSet {
         for (i, word) in self.words.iter_mut().enumerate() {
             *word &= other.words.get(i).copied().unwrap_or(0);
         }
+        self.recount();
+    }
+
+    /// Takes out the rows that are in the other.
+    pub fn subtract(&mut self, other: &RowSet) {
+        for (word, other) in self.words.iter_mut().zip(&other.words) {
+            *word &= !other;
+        }
+        self.recount();
+    }
+
+    /// Adds the rows that are in the other; makes room for them.
+    pub fn unite(&mut self, other: &RowSet) {
+        self.grow(64 * other.words.len());
+        for (word, other) in self.words.iter_mut().zip(&other.words) {
+            *word |= other;
+        }
+        self.recount();
+    }
+
+    fn recount(&mut self) {
         self.count = self
             .words
             .iter()

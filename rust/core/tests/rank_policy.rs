@@ -158,6 +158,7 @@ fn weights_that_json_cannot_write_are_refused() {
             },
             diversity: None,
             caps: Default::default(),
+            rules: Default::default(),
             explore: None,
         })
         .unwrap_err();

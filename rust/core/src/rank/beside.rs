@@ -53,6 +53,7 @@ fn given(narrowed: &Narrowed, scores_may_idle: bool) -> Given<'_> {
         signals: &narrowed.signals,
         target: narrowed.target.as_ref(),
         scores_may_idle,
+        hidden: None,
     }
 }
 

@@ -46,8 +46,9 @@ use crate::error::{Error, Result};
 use super::bind::{Bound, Feature, Input};
 use super::interests::Taste;
 use super::model::Predict;
-use super::policy::{Normalize, Shape, SignalSpec};
+use super::policy::{Normalize, Shape};
 use super::pool::Known;
+use super::rules::Boost;
 use super::source::Source;
 
 /// A normaliser with its parameters.
@@ -240,7 +241,7 @@ fn power_of_two(exponent: i32) -> f64 {
 pub(crate) struct Table {
     /// Per signal, the values before normalisation; NaN where there is none.
     pub(crate) values: Vec<Vec<f64>>,
-    /// `rows x signals`.
+    /// `rows x terms`: one term a signal, then one a boost.
     pub(crate) terms: Vec<f64>,
     /// One per row.
     pub(crate) scores: Vec<f64>,
@@ -250,15 +251,21 @@ pub(crate) struct Table {
 pub(crate) struct Blend<'a> {
     source: &'a dyn Source,
     bound: &'a [Bound<'a>],
+    boosts: &'a [Boost<'a>],
     fitted: Vec<Normaliser>,
     asks_models: bool,
 }
 
 impl<'a> Blend<'a> {
-    pub(crate) fn new(source: &'a dyn Source, bound: &'a [Bound<'a>]) -> Self {
+    pub(crate) fn new(
+        source: &'a dyn Source,
+        bound: &'a [Bound<'a>],
+        boosts: &'a [Boost<'a>],
+    ) -> Self {
         Blend {
             source,
             bound,
+            boosts,
             fitted: Vec::new(),
             asks_models: true,
         }
@@ -270,6 +277,18 @@ impl<'a> Blend<'a> {
             asks_models: false,
             ..self
         }
+    }
+
+    /// Terms of a row.
+    pub(crate) fn width(&self) -> usize {
+        self.bound.len() + self.boosts.len()
+    }
+
+    /// Their names.
+    pub(crate) fn term_names(&self) -> Vec<String> {
+        let signals = self.bound.iter().map(|bound| bound.spec.name());
+        let boosts = self.boosts.iter().map(|boost| boost.name);
+        signals.chain(boosts).map(str::to_string).collect()
     }
 
     /// Appends rows to the table; the first rows are the ones that normalisers are fitted to. `known` are their
@@ -304,18 +323,24 @@ impl<'a> Blend<'a> {
                 .map(|(bound, values)| Normaliser::fit(bound.spec.normalize(), values))
                 .collect();
         }
-        table.terms.resize((first + rows.len()) * signals, 0.0);
+        let width = self.width();
+        table.terms.resize((first + rows.len()) * width, 0.0);
         for (s, bound) in self.bound.iter().enumerate() {
             let (weight, normaliser) = (bound.spec.weight(), &self.fitted[s]);
             for (i, &value) in table.values[s][first..].iter().enumerate() {
                 if !value.is_nan() {
                     let term = weight * normaliser.apply(value);
-                    table.terms[(first + i) * signals + s] = term;
+                    table.terms[(first + i) * width + s] = term;
                 }
             }
         }
+        for (b, boost) in self.boosts.iter().enumerate() {
+            for (i, &row) in rows.iter().enumerate() {
+                table.terms[(first + i) * width + signals + b] = boost.term(row);
+            }
+        }
         for i in first..first + rows.len() {
-            let terms = &mut table.terms[i * signals..(i + 1) * signals];
+            let terms = &mut table.terms[i * width..(i + 1) * width];
             match settle(terms) {
                 Some(score) => table.scores.push(score),
                 None => return Err(self.overflow(terms, rows[i - first])),
@@ -463,7 +488,10 @@ impl<'a> Blend<'a> {
         let culprit = terms
             .iter()
             .position(|term| !term.is_finite())
-            .map_or("score", |s| SignalSpec::name(self.bound[s].spec));
+            .map_or("score", |term| match self.bound.get(term) {
+                Some(bound) => bound.spec.name(),
+                None => self.boosts[term - self.bound.len()].name,
+            });
         Error::invalid(
             culprit,
             "values whose weighted, normalised sum is finite in float64",

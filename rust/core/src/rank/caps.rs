@@ -1,4 +1,4 @@
-//! Caps: at most so many items of a slate share a value of an attribute.
+//! Caps: at most so many items of a slate share a value of an attribute. Soft ones are in `soft_caps`.
 //!
 //! A cap is a mask over each slot's eligible set. Within a slate counts only grow, so an entry that
 //! is masked once stays masked. Of a list-valued attribute every value counts; a null has no value
@@ -6,10 +6,69 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use serde::{Deserialize, Serialize};
+
 use crate::column::Column;
 use crate::error::{Error, Result};
 
+use super::policy::MAX_INTEGER;
 use super::source::Source;
+
+/// What a policy says of one attribute.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum CapSpec {
+    /// At most so many.
+    Hard(i64),
+    /// More than so many at a price.
+    Soft(SoftSpec),
+}
+
+/// A soft cap.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SoftSpec {
+    /// So many cost nothing.
+    pub limit: i64,
+    /// What each one beyond costs, for each that it is beyond.
+    pub penalty: f64,
+}
+
+impl CapSpec {
+    pub(crate) fn validate(&self, attribute: &str) -> Result<()> {
+        let argument = |part: &str| format!("caps[{attribute:?}]{part}");
+        let (limit, part) = match self {
+            CapSpec::Hard(limit) => (limit, ""),
+            CapSpec::Soft(soft) => (&soft.limit, ".limit"),
+        };
+        if !(1..=MAX_INTEGER).contains(limit) {
+            let expected = "an integer of at least 1";
+            return Err(Error::invalid(argument(part), expected, limit));
+        }
+        match self {
+            CapSpec::Soft(SoftSpec { penalty, .. }) if !(penalty.is_finite() && *penalty > 0.0) => {
+                let expected = "a finite number of more than 0";
+                Err(Error::invalid(argument(".penalty"), expected, penalty))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The column that a cap counts values of.
+pub(super) fn counted_column<'a>(source: &'a dyn Source, attribute: &str) -> Result<&'a Column> {
+    let column = source
+        .column(attribute)
+        .ok_or_else(|| Error::missing("attribute", format!("{attribute:?}")))?;
+    if column.kind().is_countable() {
+        return Ok(column);
+    }
+    Err(Error::wrong_type(
+        format!("caps[{attribute:?}]"),
+        "a bool, int, str or list[str] attribute",
+        column.kind(),
+    ))
+}
 
 /// The caps of one slate, with what has been counted so far.
 #[derive(Debug)]
@@ -43,25 +102,19 @@ impl Cap<'_> {
 }
 
 impl<'a> Caps<'a> {
-    /// Caps by attribute name, over a source's columns.
-    pub fn new(source: &'a dyn Source, limits: &'a BTreeMap<String, i64>) -> Result<Self> {
-        let caps = limits
+    /// The hard ones of some caps by attribute name, over a source's columns.
+    pub fn new(source: &'a dyn Source, specs: &'a BTreeMap<String, CapSpec>) -> Result<Self> {
+        let caps = specs
             .iter()
-            .map(|(attribute, &limit)| {
-                let column = source
-                    .column(attribute)
-                    .ok_or_else(|| Error::missing("attribute", format!("{attribute:?}")))?;
-                if !column.kind().is_countable() {
-                    return Err(Error::wrong_type(
-                        format!("caps[{attribute:?}]"),
-                        "a bool, int, str or list[str] attribute",
-                        column.kind(),
-                    ));
-                }
+            .filter_map(|(attribute, spec)| match spec {
+                CapSpec::Hard(limit) => Some((attribute, *limit)),
+                CapSpec::Soft(_) => None,
+            })
+            .map(|(attribute, limit)| {
                 Ok(Cap {
                     attribute,
                     limit,
-                    column,
+                    column: counted_column(source, attribute)?,
                     counts: HashMap::new(),
                     full: Vec::new(),
                     keys: Vec::new(),

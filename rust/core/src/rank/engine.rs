@@ -15,8 +15,10 @@ use super::policy::Policy;
 use super::pool::{First, Known, Retriever};
 use super::reasons;
 use super::rng::Draws;
+use super::rules::Boost;
 use super::slate::{Asked, PoolTrace, Slate};
 use super::slots::{fill, Deciders, Pool};
+use super::soft_caps;
 use super::source::Source;
 use super::timing::{Clock, Stage};
 
@@ -92,10 +94,12 @@ impl Pool for Growing<'_> {
 }
 
 /// Ranks.
+#[allow(clippy::too_many_arguments)] // What the two callers, a request and its replay, differ in.
 pub(crate) fn run<'a>(
     source: &'a dyn Source,
     policy: &'a Arc<Policy>,
     bound: &'a [Bound<'a>],
+    boosts: &'a [Boost<'a>],
     inputs: &'a [(&'a str, Input<'a>)],
     asked: Asked,
     retriever: &'a mut dyn Retriever,
@@ -104,8 +108,8 @@ pub(crate) fn run<'a>(
     let spec = policy.spec();
     let want = policy.pool_size(asked.k)?;
     let mut caps = Caps::new(source, &spec.caps)?;
-    let mut diversity =
-        diversity::from_spec(source, spec.diversity.as_ref(), asked.target.as_ref())?;
+    let diversity = diversity::from_spec(source, spec.diversity.as_ref(), asked.target.as_ref())?;
+    let mut diversity = soft_caps::around(diversity, source, &spec.caps)?;
     let mut explore = explore::from_spec(source, spec.explore.as_ref(), inputs.to_vec(), asked.at)?;
     let draws = Draws::new(asked.seed, &asked.request_id);
 
@@ -114,7 +118,7 @@ pub(crate) fn run<'a>(
     let mut pool = Growing {
         source,
         retriever,
-        blend: Blend::new(source, bound),
+        blend: Blend::new(source, bound, boosts),
         rows: Vec::new(),
         pooled: Default::default(),
         table: Table::default(),
@@ -129,10 +133,14 @@ pub(crate) fn run<'a>(
     };
     let slots = fill(asked.k, &mut pool, deciders, &mut clock)?;
 
-    let width = bound.len();
     let Growing {
-        rows, table, steps, ..
+        rows,
+        table,
+        steps,
+        blend,
+        ..
     } = pool;
+    let width = blend.width();
     let chosen: Vec<u32> = slots.iter().map(|slot| rows[slot.entry as usize]).collect();
     let mut terms = Vec::with_capacity(slots.len() * width);
     for slot in &slots {
@@ -167,7 +175,7 @@ pub(crate) fn run<'a>(
             .iter()
             .map(|slot| table.scores[slot.entry as usize])
             .collect(),
-        term_names: bound.iter().map(|b| b.spec.name().to_string()).collect(),
+        term_names: blend.term_names(),
         terms,
         short_reason: reasons::short(slots.len(), asked.k, asked.counts, &caps),
         slots,

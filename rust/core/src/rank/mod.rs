@@ -2,12 +2,13 @@
 //!
 //! Each file holds one idea. A request runs through them in this order:
 //!
-//! 1. `policy` (what is wanted, validated once), `request`, `interests`, `signals`, `model` and `lists` (who
-//!    asks, and what they bring), `bind` (every signal finds its
-//!    input, and nothing is ignored);
+//! 1. `policy` (what is wanted, validated once) with `rules/` and `predicate` (what holds beside the
+//!    score), `request`, `interests`, `signals`, `model` and `lists` (who asks, and what they bring),
+//!    `bind` (every signal finds its input, and nothing is ignored);
 //! 2. `pool` (retrieval through the [`Source`] seam), `blend` (normalised terms that add up exactly);
 //! 3. `slots` (the loop over slots), which asks `caps` (what may still be shown), `diversity` (what is
-//!    best given the slots above) and `explore/` with `rng` (what is drawn, and how likely it was);
+//!    best given the slots above) with `soft_caps` (what too much of one thing costs), and `explore/`
+//!    with `rng` (what is drawn, and how likely it was);
 //! 4. `slate` and `reasons` (the result), `record` and `replay` (the same slate again, bit for bit).
 //!
 //! `beside` ranks one request by two policies, each with its share of it (`narrow`). `counterfactual` ranks a
@@ -31,21 +32,25 @@ mod model;
 mod narrow;
 pub mod policy;
 mod pool;
+pub mod predicate;
 mod reasons;
 mod record;
 mod record_text;
 mod replay;
 mod request;
 pub mod rng;
+pub mod rules;
 mod signals;
 mod slate;
 pub mod slots;
+mod soft_caps;
 mod source;
 mod timing;
 mod without;
 
 use std::sync::Arc;
 
+use crate::eligible::RowSet;
 use crate::error::{Error, Result};
 use crate::threads;
 
@@ -72,13 +77,7 @@ pub use timing::{Clock, Stage, Timings};
 /// A slate has `min(k, eligible)` items, or fewer where caps forbid more; then it says why.
 /// Time: the retrieval, then O(pool signals + k pool dim).
 pub fn rank(source: &dyn Source, policy: &Arc<Policy>, request: &Request) -> Result<Slate> {
-    let given = Given {
-        user: request.user.as_ref(),
-        signals: &request.signals,
-        target: request.target.as_ref(),
-        scores_may_idle: false,
-    };
-    rank_given(source, policy, request, &given)
+    rank_given(source, policy, request, &Given::all(request))
 }
 
 /// What a policy is given of a request.
@@ -87,6 +86,21 @@ struct Given<'a> {
     signals: &'a Signals,
     target: Option<&'a Target>,
     scores_may_idle: bool,
+    /// What the policy hides, where somebody has worked it out already.
+    hidden: Option<&'a RowSet>,
+}
+
+impl<'a> Given<'a> {
+    /// Everything.
+    fn all(request: &'a Request) -> Self {
+        Given {
+            user: request.user.as_ref(),
+            signals: &request.signals,
+            target: request.target.as_ref(),
+            scores_may_idle: false,
+            hidden: None,
+        }
+    }
 }
 
 /// Ranks a request with its share of what it brings.
@@ -109,18 +123,31 @@ fn rank_given(
     };
     let bound = bind::bind(source, policy, &ask)?;
     let inputs = bind::explore_inputs(source, policy, given.signals)?;
-    let mut live = pool::Live::new(source, &bound, &request.eligible.rows);
+    let boosts = rules::boosts(source, policy)?;
+    let worked_out;
+    let hidden = match given.hidden {
+        Some(hidden) => hidden,
+        None => {
+            worked_out = rules::hidden(source, policy)?;
+            &worked_out
+        }
+    };
+    let shown = (!hidden.is_empty()).then(|| request.eligible.without(hidden));
+    let eligible = shown.as_ref().unwrap_or(&request.eligible);
+    let mut live = pool::Live::new(source, &bound, &boosts, &eligible.rows);
     let asked = Asked {
         user: given.user.cloned(),
         k: request.k,
         at: request.at,
         seed: request.seed,
         request_id: request.request_id.clone(),
-        counts: request.eligible.counts,
+        counts: eligible.counts,
         target: given.target.cloned(),
-        lists: given.signals.list_counts(&request.eligible.rows),
+        lists: given.signals.list_counts(&eligible.rows),
     };
-    engine::run(source, policy, &bound, &inputs, asked, &mut live, clock)
+    engine::run(
+        source, policy, &bound, &boosts, &inputs, asked, &mut live, clock,
+    )
 }
 
 /// Ranks many requests on up to `threads` threads. The slates are those of [`rank`], in order; when
@@ -131,11 +158,18 @@ pub fn rank_many(
     requests: &[Request],
     threads: usize,
 ) -> Result<Vec<Slate>> {
+    let hidden = rules::hidden(source, policy)?;
     let slates = threads::map(
         threads,
         requests,
         || (),
-        |(), request| rank(source, policy, request),
+        |(), request| {
+            let given = Given {
+                hidden: Some(&hidden),
+                ..Given::all(request)
+            };
+            rank_given(source, policy, request, &given)
+        },
     )?;
     in_batch(slates)
 }

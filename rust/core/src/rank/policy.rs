@@ -12,14 +12,16 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
 
+use super::caps::CapSpec;
 pub use super::explore::ExploreSpec;
 use super::model::{validate_explored, validate_features};
+use super::rules::{self, RuleSpec};
 
 /// The document's schema name.
 pub const SCHEMA: &str = "perso_core.policy/1";
 
 /// Integers in a policy stay below this, because RFC 8785 numbers are doubles.
-const MAX_INTEGER: i64 = 1 << 53;
+pub(crate) const MAX_INTEGER: i64 = 1 << 53;
 
 /// A validated policy.
 #[derive(Clone, Debug)]
@@ -43,12 +45,15 @@ pub struct PolicySpec {
     /// How variety is bought.
     #[serde(default)]
     pub diversity: Option<DiversitySpec>,
-    /// At most so many items with the same value of an attribute.
+    /// At most so many items with the same value of an attribute, or more at a price.
     #[serde(default)]
-    pub caps: BTreeMap<String, i64>,
+    pub caps: BTreeMap<String, CapSpec>,
     /// How the unknown is tried.
     #[serde(default)]
     pub explore: Option<ExploreSpec>,
+    /// What holds beside the score, in this order. Documents without rules do not name them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<RuleSpec>,
 }
 
 /// The blend.
@@ -329,7 +334,8 @@ impl Policy {
     }
 
     /// Validates a policy.
-    pub fn new(spec: PolicySpec) -> Result<Self> {
+    pub fn new(mut spec: PolicySpec) -> Result<Self> {
+        rules::fill_names(&mut spec.rules);
         validate(&spec)?;
         Self::unchecked(spec)
     }
@@ -411,18 +417,14 @@ fn validate(spec: &PolicySpec) -> Result<()> {
     if let Some(diversity) = &spec.diversity {
         validate_diversity(diversity)?;
     }
-    for (attribute, &cap) in &spec.caps {
-        if !(1..=MAX_INTEGER).contains(&cap) {
-            return Err(Error::invalid(
-                format!("caps[{attribute:?}]"),
-                "an integer of at least 1",
-                cap,
-            ));
-        }
+    for (attribute, cap) in &spec.caps {
+        cap.validate(attribute)?;
     }
+    rules::validate(&spec.rules, &spec.score.signals)?;
     match &spec.explore {
         Some(explore) => {
-            explore.validate(spec.diversity.is_some())?;
+            let soft = |cap: &CapSpec| matches!(cap, CapSpec::Soft(_));
+            explore.validate(spec.diversity.is_some() || spec.caps.values().any(soft))?;
             validate_explored(spec)
         }
         None => Ok(()),

@@ -18,6 +18,7 @@ use super::bind::{Bound, Input};
 use super::blend::{Blend, Table};
 use super::interests::Taste;
 use super::policy::Normalize;
+use super::rules::Boost;
 use super::source::{Path, Source};
 
 /// The first rows of a pool.
@@ -49,6 +50,7 @@ pub(crate) trait Retriever {
 pub(crate) struct Live<'a> {
     source: &'a dyn Source,
     bound: &'a [Bound<'a>],
+    boosts: &'a [Boost<'a>],
     eligible: &'a RowSet,
     /// Without a retrieving signal: every eligible row with its blend, once it was needed.
     preferences: Option<Vec<(f64, u32)>>,
@@ -58,11 +60,13 @@ impl<'a> Live<'a> {
     pub(crate) fn new(
         source: &'a dyn Source,
         bound: &'a [Bound<'a>],
+        boosts: &'a [Boost<'a>],
         eligible: &'a RowSet,
     ) -> Self {
         Live {
             source,
             bound,
+            boosts,
             eligible,
             preferences: None,
         }
@@ -129,7 +133,7 @@ impl<'a> Live<'a> {
     /// All eligible rows with their blend, normalised over all of them.
     fn preferences(&self) -> Result<Vec<(f64, u32)>> {
         let mut rows: Vec<u32> = self.eligible.iter().collect();
-        if self.bound.is_empty() {
+        if self.bound.is_empty() && self.boosts.is_empty() {
             return Ok(rows.into_iter().map(|row| (0.0, row)).collect());
         }
         // Of the normalisers only this one sums, so only its parameters depend on an order: the one
@@ -140,7 +144,7 @@ impl<'a> Live<'a> {
             rows.sort_unstable_by(|&a, &b| ids.tie(a, b));
         }
         let mut table = Table::default();
-        Blend::new(self.source, self.bound)
+        Blend::new(self.source, self.bound, self.boosts)
             .without_models()
             .extend(&rows, None, &mut table)?;
         Ok(table.scores.into_iter().zip(rows).collect())

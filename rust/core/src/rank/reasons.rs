@@ -3,6 +3,7 @@
 use super::caps::Caps;
 use super::policy::SignalSpec;
 use super::request::Counts;
+use super::rules;
 use super::slate::Slate;
 use super::slots::Slot;
 
@@ -19,7 +20,15 @@ pub(crate) fn reasons(slate: &Slate) -> Vec<String> {
 
 fn reason(slate: &Slate, at: usize, impersonal: Option<&str>) -> String {
     let slot = &slate.slots[at];
-    let mut parts = vec![leading_terms(&slate.term_names, slate.terms_of(at))];
+    // Terms of boosts come after those of signals.
+    let signals = slate.term_names.len() - rules::boost_count(&slate.policy);
+    let (names, boosts) = slate.term_names.split_at(signals);
+    let (terms, boosted) = slate.terms_of(at).split_at(signals);
+    let mut parts = vec![leading_terms(names, terms)];
+    for (name, by) in boosts.iter().zip(boosted).filter(|(_, by)| **by != 0.0) {
+        let what = if *by > 0.0 { "boosted" } else { "demoted" };
+        parts.push(format!("{what} {by:+.3} ({name})"));
+    }
     if slot.explored {
         parts.push(format!(
             "explored with probability {}{} instead of {}",
@@ -107,6 +116,9 @@ pub(crate) fn short(filled: usize, k: usize, counts: Counts, caps: &Caps<'_>) ->
     }
     if counts.filtered > 0 {
         why.push(format!("{} filtered", counts.filtered));
+    }
+    if counts.hidden > 0 {
+        why.push(format!("{} hidden", counts.hidden));
     }
     let why = if why.is_empty() {
         String::new()

@@ -79,6 +79,9 @@ pub(crate) struct Eligible {
     pub(crate) live: u64,
     pub(crate) filtered: u64,
     pub(crate) excluded: u64,
+    /// What the policy hid; absent where that was nothing.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) hidden: u64,
     pub(crate) eligible: u64,
 }
 
@@ -137,6 +140,10 @@ impl RecordedTaste {
             })),
         })
     }
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// One retrieval.
@@ -276,6 +283,7 @@ pub(crate) fn document(slate: &Slate, content_hash: String) -> Document {
             live: asked.counts.live as u64,
             filtered: asked.counts.filtered as u64,
             excluded: asked.counts.excluded as u64,
+            hidden: asked.counts.hidden as u64,
             eligible: asked.counts.eligible as u64,
         },
         target: asked.target.clone(),
@@ -401,6 +409,7 @@ mod tests {
                 live: 1,
                 filtered: 0,
                 excluded: 0,
+                hidden: 0,
                 eligible: 1,
             },
             target: None,

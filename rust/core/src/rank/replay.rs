@@ -19,6 +19,7 @@ use super::policy::Policy;
 use super::pool::{First, Retriever};
 use super::record::{digest, document, to_value, Document, SCHEMA};
 use super::request::{Counts, User};
+use super::rules;
 use super::signals::Signals;
 use super::slate::{Asked, Slate};
 use super::source::{Path, Source};
@@ -73,12 +74,15 @@ impl Recorded {
             scores_may_idle: true,
         };
         let bound = bind(source, policy, &ask)?;
+        let boosts = rules::boosts(source, policy)?;
         let inputs = explore_inputs(source, policy, signals)?;
         let mut pool = RecordedPool {
             steps: self.steps.iter(),
             path: self.path,
         };
-        engine::run(source, policy, &bound, &inputs, asked, &mut pool, clock)
+        engine::run(
+            source, policy, &bound, &boosts, &inputs, asked, &mut pool, clock,
+        )
     }
 }
 
@@ -122,6 +126,13 @@ fn try_read(json: &str, source: &dyn Source, user: Option<User>) -> Result<(Reco
     let path = Path::parse(&recorded.path)
         .ok_or_else(|| Error::Replay(format!("it has an unknown path {:?}", recorded.path)))?;
     let steps = pool_rows(&recorded, source)?;
+    let hidden = rules::hidden(source, &policy)?;
+    if let Some(row) = steps.iter().flatten().find(|&&row| hidden.contains(row)) {
+        let id = source.ids().id(*row);
+        return refuse(format!(
+            "item {id} of its pool is one that its policy hides"
+        ));
+    }
     let signals = the_signals(&recorded, &steps)?;
 
     let count = |name: &str, n: u64| {
@@ -137,6 +148,7 @@ fn try_read(json: &str, source: &dyn Source, user: Option<User>) -> Result<(Reco
             live: count("count", recorded.eligibility.live)?,
             filtered: count("count", recorded.eligibility.filtered)?,
             excluded: count("count", recorded.eligibility.excluded)?,
+            hidden: count("count", recorded.eligibility.hidden)?,
             eligible: count("count", recorded.eligibility.eligible)?,
         },
         target: recorded.target.clone(),

@@ -49,6 +49,8 @@ pub struct Counts {
     pub filtered: usize,
     /// Items within `where` that `exclude` took away.
     pub excluded: usize,
+    /// What of the rest the policy hides.
+    pub hidden: usize,
 }
 
 /// The rows that may be shown.
@@ -69,8 +71,21 @@ impl Eligibility {
             live: ids.len(),
             filtered: ids.len() - within,
             excluded: within - rows.len(),
+            hidden: 0,
         };
         Ok(Eligibility { rows, counts })
+    }
+
+    /// The same less what a policy hides.
+    pub(crate) fn without(&self, hidden: &RowSet) -> Eligibility {
+        let mut rows = self.rows.clone();
+        rows.subtract(hidden);
+        let counts = Counts {
+            eligible: rows.len(),
+            hidden: self.rows.len() - rows.len(),
+            ..self.counts
+        };
+        Eligibility { rows, counts }
     }
 
     /// Every live row.

@@ -6,7 +6,9 @@
 //!   every space. A model reads its features, and what the signals among them read;
 //! - caps on it, and `Calibrated` by it;
 //! - the condition of an explorer's `only` on it: the other conditions stay. An explorer whose posterior reads it
-//!   goes altogether.
+//!   goes altogether;
+//! - of the rules, boosts of that name, and those with a condition on it. What a rule hid is not in the pool, and
+//!   stays out.
 //!
 //! What is left may hold no signal: every score is then 0, and the order that of the ids.
 
@@ -16,6 +18,7 @@ use crate::error::{Error, Result};
 
 use super::explore::{ExploreSpec, ScopeSpec};
 use super::policy::{DiversitySpec, PolicySpec, ScoreSpec, SignalSpec};
+use super::rules::RuleSpec;
 
 /// The name that stands for every similarity.
 const SIMILARITY: &str = "similarity";
@@ -29,6 +32,7 @@ pub(crate) fn names_read(spec: &PolicySpec) -> BTreeSet<&str> {
         diversity,
         caps,
         explore,
+        rules,
     } = spec;
     let mut names: BTreeSet<&str> = signals
         .iter()
@@ -39,8 +43,9 @@ pub(crate) fn names_read(spec: &PolicySpec) -> BTreeSet<&str> {
     if let Some(explore) = explore {
         names.extend(of_posterior(explore));
         let only = explore.scope().only.iter();
-        names.extend(only.flat_map(|only| only.keys()).map(String::as_str));
+        names.extend(only.flat_map(|only| only.0.keys()).map(String::as_str));
     }
+    names.extend(rules.iter().flat_map(of_rule));
     names
 }
 
@@ -80,6 +85,12 @@ pub(crate) fn masked(spec: &PolicySpec, mask: &[String]) -> Result<PolicySpec> {
             .clone()
             .filter(|explore| !of_posterior(explore).any(hit))
             .map(|explore| unscoped(explore, hit)),
+        rules: spec
+            .rules
+            .iter()
+            .filter(|rule| !of_rule(rule).into_iter().any(hit))
+            .cloned()
+            .collect(),
     })
 }
 
@@ -124,6 +135,24 @@ fn of_diversity(spec: &DiversitySpec) -> Option<&str> {
     }
 }
 
+fn of_rule(rule: &RuleSpec) -> Vec<&str> {
+    let mut names = Vec::new();
+    let conditions = match rule {
+        RuleSpec::Boost { r#where, name, .. } => {
+            names.extend(name.as_deref());
+            Some(r#where)
+        }
+        RuleSpec::Hide { r#where, .. } => r#where.as_ref(),
+    };
+    names.extend(
+        conditions
+            .into_iter()
+            .flat_map(|one| one.0.keys())
+            .map(String::as_str),
+    );
+    names
+}
+
 fn of_posterior(spec: &ExploreSpec) -> impl Iterator<Item = &str> {
     let posterior = spec.posterior();
     posterior
@@ -139,8 +168,8 @@ fn unscoped(mut spec: ExploreSpec, hit: impl Fn(&str) -> bool) -> ExploreSpec {
     | ExploreSpec::Ucb { scope, .. }) = &mut spec;
     let ScopeSpec { only, .. } = scope;
     if let Some(conditions) = only {
-        conditions.retain(|attribute, _| !hit(attribute));
-        if conditions.is_empty() {
+        conditions.0.retain(|attribute, _| !hit(attribute));
+        if conditions.0.is_empty() {
             *only = None;
         }
     }
@@ -164,7 +193,9 @@ mod tests {
         "caps":{"genre":3,"shop":2},
         "explore":{"kind":"thompson_sampling","weight":1,"replace":false,"draws":64,
             "posterior":{"kind":"beta","alpha":"wins","beta":"losses","prior":[1,1]},
-            "scope":{"slots":[1],"only":{"new":true,"shop":"x"}}}}"#;
+            "scope":{"slots":[1],"only":{"new":true,"shop":"x"}}},
+        "rules":[{"kind":"boost","where":{"shop":"x","tier":[1,2]},"by":1,"name":"sale"},
+            {"kind":"hide","where":{"stock":{"to":0}}},{"kind":"hide","ids":[7]}]}"#;
 
     fn without(mask: &[&str]) -> PolicySpec {
         let mask: Vec<String> = mask.iter().map(|name| name.to_string()).collect();
@@ -182,7 +213,7 @@ mod tests {
     fn names_of_every_part_are_read() {
         let policy = Policy::parse(EVERYTHING).unwrap();
         let names: Vec<&str> = names_read(policy.spec()).into_iter().collect();
-        let all = "at ctr fresh genre losses new pop price shop similarity similarity.a similarity.b wins";
+        let all = "at ctr fresh genre losses new pop price sale shop similarity similarity.a similarity.b stock tier wins";
         assert_eq!(names.join(" "), all);
     }
 
@@ -213,9 +244,19 @@ mod tests {
         assert_eq!(left.caps.keys().collect::<Vec<_>>(), ["genre"]);
         let scope = left.explore.unwrap().scope().clone();
         assert_eq!(scope.slots, Some(vec![1]));
-        assert_eq!(scope.only.unwrap().keys().collect::<Vec<_>>(), ["new"]);
+        assert_eq!(scope.only.unwrap().0.keys().collect::<Vec<_>>(), ["new"]);
         let scope = without(&["shop", "new"]).explore.unwrap().scope().clone();
         assert_eq!((scope.slots, scope.only), (Some(vec![1]), None));
+        for (mask, left) in [
+            ("sale", 2),
+            ("shop", 2),
+            ("tier", 2),
+            ("stock", 2),
+            ("pop", 3),
+        ] {
+            assert_eq!(without(&[mask]).rules.len(), left, "{mask}");
+        }
+        assert_eq!(without(&["tier", "stock"]).rules.len(), 1);
         assert_eq!(without(&["losses"]).explore, None);
         assert!(without(&["losses"]).diversity.is_some());
     }

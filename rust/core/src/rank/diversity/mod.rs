@@ -44,11 +44,16 @@ pub trait Diversity {
     /// An entry was chosen for a slot.
     fn chosen(&mut self, entry: u32);
 
-    /// An entry that was open cannot be chosen any more; one that was chosen is closed without this.
+    /// An entry that was open cannot be chosen in any further slot; one that was chosen is closed without this.
+    /// Not for an entry that a mask keeps out of some slots only.
     fn closed(&mut self, _entry: u32) {}
 
     /// The position in `open`, which is ordered by (score descending, id), of the best entry. Equal
     /// values go to the one that comes first.
+    ///
+    /// Each slot's first call is with all that is open; others with a part of it may follow, for a choice among
+    /// some of the entries. What is prepared for all in the first call after [`Diversity::extend`] is so for all
+    /// indeed, and a shorter `open` is known to be a part.
     fn best(&mut self, open: &[u32]) -> usize {
         let mut best = 0;
         let mut best_value = f64::NEG_INFINITY;

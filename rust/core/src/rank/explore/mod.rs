@@ -31,7 +31,7 @@ pub use greedy::Greedy;
 pub use posterior::Posterior;
 pub use scope::Scoped;
 pub use softmax::Softmax;
-pub use spec::{EpsilonDecay, ExploreSpec, Match, Per, PosteriorSpec, ScopeSpec};
+pub use spec::{EpsilonDecay, ExploreSpec, Per, PosteriorSpec, ScopeSpec};
 pub use thompson::Thompson;
 pub use ucb::Ucb;
 

@@ -5,19 +5,19 @@
 //! and nothing else, so the probabilities that it states are exact as they are; an eligible item that
 //! is not open has probability 0.
 
-use crate::column::{Column, ColumnType, Value};
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::rank::predicate::Predicate;
 use crate::rank::rng::Draws;
 use crate::rank::source::Source;
 
-use super::spec::{Match, ScopeSpec};
+use super::spec::ScopeSpec;
 use super::{Draw, Explore, SlotView};
 
 /// An explorer within a scope.
 pub struct Scoped<'a> {
     inner: Box<dyn Explore + 'a>,
     slots: Option<&'a [i64]>,
-    only: Vec<(&'a Column, &'a Match)>,
+    only: Option<Predicate<'a>>,
     /// By pool entry: whether it matches.
     matches: Vec<bool>,
 }
@@ -37,38 +37,12 @@ impl<'a> Scoped<'a> {
         scope: &'a ScopeSpec,
         inner: Box<dyn Explore + 'a>,
     ) -> Result<Self> {
-        let mut only = Vec::new();
-        for (attribute, value) in scope.only.iter().flatten() {
-            let column = source
-                .column(attribute)
-                .ok_or_else(|| Error::missing("attribute", format!("{attribute:?}")))?;
-            if !column.kind().is_countable() {
-                return Err(Error::wrong_type(
-                    format!("only[{attribute:?}]"),
-                    "a bool, int, str or list[str] attribute",
-                    column.kind(),
-                ));
-            }
-            let fits = match value {
-                Match::Bool(_) => column.kind() == ColumnType::Bool,
-                Match::Int(_) => column.kind() == ColumnType::Int,
-                Match::Str(_) => {
-                    matches!(column.kind(), ColumnType::Str | ColumnType::StrList)
-                }
-            };
-            if !fits {
-                return Err(Error::wrong_type(
-                    format!("only[{attribute:?}]"),
-                    format!("a value of a {} attribute", column.kind()),
-                    value,
-                ));
-            }
-            only.push((column, value));
-        }
+        let only = scope.only.as_ref();
+        let only = only.map(|spec| Predicate::new(source, "only", spec));
         Ok(Scoped {
             inner,
             slots: scope.slots.as_deref(),
-            only,
+            only: only.transpose()?,
             matches: Vec::new(),
         })
     }
@@ -113,16 +87,9 @@ impl Narrowed {
 
 impl Explore for Scoped<'_> {
     fn extend(&mut self, rows: &[u32]) -> Result<()> {
-        for &row in rows {
-            let matches = |&(column, value): &(&Column, &Match)| match (column.get(row), value) {
-                (Value::Bool(a), Match::Bool(b)) => a == *b,
-                (Value::Int(a), Match::Int(b)) => a == *b,
-                (Value::Str(a), Match::Str(b)) => a == *b,
-                (Value::StrList(a), Match::Str(b)) => a.contains(b),
-                _ => false,
-            };
-            self.matches.push(self.only.iter().all(matches));
-        }
+        let only = self.only.as_ref();
+        let matches = |&row: &u32| only.is_none_or(|only| only.matches(row));
+        self.matches.extend(rows.iter().map(matches));
         self.inner.extend(rows)
     }
 

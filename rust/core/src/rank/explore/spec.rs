@@ -3,17 +3,13 @@
 //! Fields that are left at what they always were are not written, so a document that was valid before
 //! they existed keeps its canonical form and its hash.
 
-use std::collections::BTreeMap;
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
 use super::thompson::SHIFTS;
-
-/// Integers of a policy stay below this, because RFC 8785 numbers are doubles.
-const MAX_INTEGER: i64 = 1 << 53;
+use crate::rank::policy::MAX_INTEGER;
+use crate::rank::predicate::PredicateSpec;
 
 /// The least and the most draws that an estimate is made of.
 const MIN_DRAWS: i64 = 64;
@@ -162,37 +158,15 @@ pub struct ScopeSpec {
     /// Slots from 0, ascending; `None` for all.
     #[serde(default)]
     pub slots: Option<Vec<i64>>,
-    /// The value that an item's attribute must have, by attribute; `None` for every item.
+    /// The conditions that an item must meet; `None` for every item.
     #[serde(default)]
-    pub only: Option<BTreeMap<String, Match>>,
+    pub only: Option<PredicateSpec>,
 }
 
 impl ScopeSpec {
     /// Whether nothing is left out.
     pub fn is_everything(&self) -> bool {
         self.slots.is_none() && self.only.is_none()
-    }
-}
-
-/// A value that an attribute is compared with; a list of texts matches when it holds it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged)]
-pub enum Match {
-    /// A bool.
-    Bool(bool),
-    /// An integer.
-    Int(i64),
-    /// A text.
-    Str(Box<str>),
-}
-
-impl fmt::Display for Match {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Match::Bool(value) => write!(f, "{value}"),
-            Match::Int(value) => write!(f, "{value}"),
-            Match::Str(value) => write!(f, "{value:?}"),
-        }
     }
 }
 
@@ -261,7 +235,7 @@ impl ExploreSpec {
         }
     }
 
-    /// Checks every number; `diversified` tells whether the policy asks for diversity.
+    /// Checks every number; `diversified` tells whether the policy asks for diversity or has soft caps.
     pub(crate) fn validate(&self, diversified: bool) -> Result<()> {
         match self {
             ExploreSpec::EpsilonGreedy { epsilon, decay, .. } => {
@@ -321,12 +295,12 @@ fn positive(argument: &str, value: f64) -> Result<()> {
     }
 }
 
-/// A sample that replaces the value leaves diversity without effect.
+/// A sample that replaces the value leaves diversity and soft caps without effect.
 fn replaceable(replace: bool, diversified: bool) -> Result<()> {
     if replace && diversified {
         return Err(Error::invalid(
             "replace",
-            "False with a policy that has a diversity, which would have no effect",
+            "False with a policy that has a diversity or soft caps, which would have no effect",
             "True",
         ));
     }
@@ -386,26 +360,8 @@ fn validate_scope(scope: &ScopeSpec) -> Result<()> {
             ));
         }
     }
-    if let Some(only) = &scope.only {
-        if only.is_empty() {
-            return Err(Error::invalid(
-                "only",
-                "one or more attributes with a value each",
-                "none",
-            ));
-        }
-        for (attribute, value) in only {
-            match value {
-                Match::Int(value) if value.unsigned_abs() > MAX_INTEGER as u64 => {
-                    return Err(Error::invalid(
-                        format!("only[{attribute:?}]"),
-                        "an integer of at most 2^53 in magnitude",
-                        value,
-                    ));
-                }
-                _ => {}
-            }
-        }
-    }
-    Ok(())
+    scope
+        .only
+        .as_ref()
+        .map_or(Ok(()), |only| only.validate("only"))
 }

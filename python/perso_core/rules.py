@@ -1,0 +1,148 @@
+"""Rules of merchandising: what holds beside the score. A policy applies them in the order it lists them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, ClassVar, TypeAlias, cast
+
+from . import _convert
+from . import conditions as _conditions
+from ._types import Ids
+from .blend import MOST, Part, assign, expect_kind
+from .conditions import Conditions
+
+__all__ = ["Boost", "Hide", "Rule"]
+
+
+class _Rule(Part):
+    """What rules share: equality by their documents."""
+
+    _kind: ClassVar[str]
+
+    def __repr__(self) -> str:
+        parts = []
+        for one in dataclasses.fields(cast(Any, self)):
+            value = getattr(self, one.name)
+            if value is None or value == one.default:
+                continue
+            if isinstance(value, MappingProxyType):
+                value = _conditions.shown(value)
+            parts.append(f"{one.name}={list(value) if isinstance(value, tuple) else value!r}")
+        return f"{type(self).__name__}({', '.join(parts)})"
+
+    def __eq__(self, other: object) -> bool:
+        return self.to_json() == other.to_json() if isinstance(other, type(self)) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.to_json())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self).from_json, (self.to_json(),)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Boost(_Rule):
+    """Adds to the score of matching candidates: a term of its own, 0 for the others.
+
+    It applies to candidates, so it moves what retrieval has found and finds nothing itself; without a user, when
+    eligible items are ranked by the blend, it is part of what ranks them.
+
+    Args:
+        where: {attribute: condition}, all of which must hold: a bool, int or str, a list of them for any of these,
+            or a `Between`. A null meets none.
+        by: how much, in units of the score; less than 0 demotes.
+        name: of the term; no signal and no other boost may have it. None for "boost", of a policy's second boost
+            "boost_2", and so on.
+    """
+
+    where: Conditions
+    by: float
+    name: str | None = None
+
+    _kind: ClassVar[str] = "boost"
+
+    def __post_init__(self) -> None:
+        assign(self, where=_conditions.conditions("where", self.where), by=_convert.real("by", self.by))
+        if self.name is not None:
+            _convert.text("name", self.name)
+
+    def _document(self) -> dict[str, Any]:
+        where = _conditions.document(self.where)
+        return {"kind": self._kind, "where": where, "by": self.by, "name": self.name}
+
+    @classmethod
+    def _from_document(cls, document: dict[str, Any]) -> Boost:
+        expect_kind(document, cls._kind)
+        where = _conditions.from_document("where", document["where"])
+        return cls(where, document["by"], document["name"])
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Hide(_Rule):
+    """Items that are not shown: those that match, and those that are listed.
+
+    They are taken from what is eligible before anything is retrieved.
+
+    Args:
+        where: {attribute: condition}, as for `Boost`.
+        ids: ids of items; one that is not there is fine. At least one of the two is given.
+    """
+
+    where: Conditions | None = None
+    ids: Ids | None = None
+
+    _kind: ClassVar[str] = "hide"
+
+    def __post_init__(self) -> None:
+        if self.where is None and self.ids is None:
+            raise _convert.invalid("where", "where, ids or both", "neither")
+        if self.where is not None:
+            assign(self, where=_conditions.conditions("where", self.where))
+        if self.ids is not None:
+            found = _convert.ids("ids", self.ids, ordered=False)
+            listed = found if isinstance(found, list) else found.tolist()
+            if not listed:
+                raise _convert.invalid("ids", "one or more ids", "none")
+            assign(self, ids=tuple(sorted(set(listed))))
+
+    def _document(self) -> dict[str, Any]:
+        ids = None if self.ids is None else [id_document(one) for one in cast(Any, self.ids)]
+        where = None if self.where is None else _conditions.document(self.where)
+        return {"kind": self._kind, "where": where, "ids": ids}
+
+    @classmethod
+    def _from_document(cls, document: dict[str, Any]) -> Hide:
+        expect_kind(document, cls._kind)
+        where, ids = document["where"], document["ids"]
+        return cls(
+            None if where is None else _conditions.from_document("where", where),
+            None if ids is None else cast(Ids, [id_from_document("ids", one) for one in ids]),
+        )
+
+
+Rule: TypeAlias = Boost | Hide
+
+RULES = (Boost, Hide)
+
+
+def from_document(document: dict[str, Any]) -> Rule:
+    """The rule of a policy's document, which the core has validated."""
+    for kind in RULES:
+        if kind._kind == document["kind"]:
+            return kind._from_document(document)
+    raise _convert.invalid("rules", "a kind that this version knows", repr(document["kind"]))
+
+
+def id_document(value: int | str) -> Any:
+    """An id in a document; the numbers of canonical JSON end at 2^53."""
+    return {"int": str(value)} if isinstance(value, int) and abs(value) > MOST else value
+
+
+def id_from_document(argument: str, value: object) -> int | str:
+    """What has that form."""
+    if isinstance(value, Mapping) and value.keys() == {"int"}:
+        return int(value["int"])
+    return _convert.one_id(argument, value)

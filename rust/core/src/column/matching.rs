@@ -1,0 +1,292 @@
+//! Which rows of a column pass a test, one row at a time or all of them at once.
+//!
+//! A test is bound to its column: texts have become dictionary codes, so a scan compares integers. A scan
+//! goes over 64 rows at a time: flags first, which the compiler does with vectors, then eight flags to a
+//! byte by one multiplication. A null passes no test.
+
+use crate::eligible::RowSet;
+
+use super::{Column, Data};
+
+/// The first number that is too large for an integer.
+const TWO_63: f64 = 9_223_372_036_854_775_808.0;
+
+/// A test of a column's values.
+#[derive(Clone, Debug)]
+pub struct Test<'a> {
+    column: &'a Column,
+    wanted: Wanted,
+}
+
+/// What passes.
+#[derive(Clone, Debug)]
+enum Wanted {
+    /// By value of a bool column: whether it passes.
+    Bools([bool; 2]),
+    /// One of these, ascending.
+    Ints(Vec<i64>),
+    /// One dictionary code.
+    Code(u32),
+    /// By dictionary code: whether it passes.
+    Codes(Vec<bool>),
+    /// From the first to the second, both included.
+    IntRange(i64, i64),
+    /// The same.
+    FloatRange(f64, f64),
+}
+
+impl Column {
+    /// The rows of a bool column with one of these values.
+    pub fn one_of_bools(&self, values: &[bool]) -> Test<'_> {
+        let wanted = [values.contains(&false), values.contains(&true)];
+        self.test(Wanted::Bools(wanted))
+    }
+
+    /// The rows of an int column with one of these values.
+    pub fn one_of_ints(&self, values: &[i64]) -> Test<'_> {
+        let mut values = values.to_vec();
+        values.sort_unstable();
+        self.test(Wanted::Ints(values))
+    }
+
+    /// The rows of a str column with one of these texts, or of a list[str] column that hold one.
+    pub fn one_of_texts<'t>(&self, texts: impl Iterator<Item = &'t str>) -> Test<'_> {
+        let (Data::Str(_, dictionary) | Data::StrList { dictionary, .. }) = &self.data else {
+            return self.test(Wanted::Codes(Vec::new()));
+        };
+        // A text that the dictionary lacks is in no row.
+        let known = texts.filter_map(|text| dictionary.codes.get(text).copied());
+        let codes: Vec<u32> = known.collect();
+        if let [code] = codes[..] {
+            return self.test(Wanted::Code(code));
+        }
+        let mut wanted = vec![false; dictionary.entries.len()];
+        for code in codes {
+            wanted[code as usize] = true;
+        }
+        self.test(Wanted::Codes(wanted))
+    }
+
+    /// The rows of an int, float or timestamp column with a number from `low` to `high`, both included;
+    /// `None` for no bound. Of a timestamp the number is its microseconds.
+    pub fn between(&self, low: Option<f64>, high: Option<f64>) -> Test<'_> {
+        let (low, high) = (
+            low.unwrap_or(f64::NEG_INFINITY),
+            high.unwrap_or(f64::INFINITY),
+        );
+        self.test(match self.data {
+            // No integer lies above the one or below the other.
+            Data::Int(_) | Data::Time(_) if low >= TWO_63 || high < -TWO_63 => {
+                Wanted::IntRange(1, 0)
+            }
+            // A cast of what lies beyond an integer's range gives its end.
+            Data::Int(_) | Data::Time(_) => {
+                Wanted::IntRange(low.ceil() as i64, high.floor() as i64)
+            }
+            _ => Wanted::FloatRange(low, high),
+        })
+    }
+
+    fn test(&self, wanted: Wanted) -> Test<'_> {
+        Test {
+            column: self,
+            wanted,
+        }
+    }
+}
+
+impl Test<'_> {
+    /// Whether a row passes; one past the end does not.
+    pub fn matches(&self, row: u32) -> bool {
+        let at = row as usize;
+        if !self.column.valid.get(at).copied().unwrap_or(false) {
+            return false;
+        }
+        match (&self.column.data, &self.wanted) {
+            (Data::Bool(values), Wanted::Bools(wanted)) => wanted[usize::from(values[at])],
+            (Data::Int(values), Wanted::Ints(wanted)) => wanted.binary_search(&values[at]).is_ok(),
+            (Data::Int(values) | Data::Time(values), &Wanted::IntRange(low, high)) => {
+                (low..=high).contains(&values[at])
+            }
+            (Data::Float(values), &Wanted::FloatRange(low, high)) => {
+                (low..=high).contains(&values[at])
+            }
+            (Data::Str(values, _), &Wanted::Code(code)) => values[at] == code,
+            (Data::Str(values, _), Wanted::Codes(wanted)) => wanted[values[at] as usize],
+            (Data::StrList { spans, codes, .. }, wanted) => {
+                let list = &codes[spans[at].start..][..spans[at].len];
+                match wanted {
+                    Wanted::Code(code) => list.contains(code),
+                    Wanted::Codes(wanted) => list.iter().any(|&code| wanted[code as usize]),
+                    _ => false,
+                }
+            }
+            _ => false,
+        }
+    }
+
+    /// All rows that pass, dead ones among them.
+    pub fn rows(&self) -> RowSet {
+        let valid = &self.column.valid;
+        match (&self.column.data, &self.wanted) {
+            (Data::Bool(values), &Wanted::Bools([no, yes])) => {
+                scan(valid, values, |value| (value & yes) | (!value & no))
+            }
+            (Data::Int(values), Wanted::Ints(wanted)) => match wanted[..] {
+                [one] => scan(valid, values, |value| value == one),
+                _ => scan(valid, values, |value| wanted.binary_search(&value).is_ok()),
+            },
+            (Data::Int(values) | Data::Time(values), &Wanted::IntRange(low, high)) => {
+                scan(valid, values, |value| (value >= low) & (value <= high))
+            }
+            (Data::Float(values), &Wanted::FloatRange(low, high)) => {
+                scan(valid, values, |value| (value >= low) & (value <= high))
+            }
+            (Data::Str(values, _), &Wanted::Code(code)) => {
+                scan(valid, values, |value| value == code)
+            }
+            // The code of a null is one that may not be in the dictionary.
+            (Data::Str(values, _), Wanted::Codes(wanted)) => scan(valid, values, |value| {
+                wanted.get(value as usize).copied().unwrap_or(false)
+            }),
+            _ => {
+                let rows: Vec<u32> = (0..valid.len() as u32).collect();
+                scan(valid, &rows, |row| self.matches(row))
+            }
+        }
+    }
+}
+
+/// The valid rows whose value passes.
+fn scan<T: Copy>(valid: &[bool], values: &[T], passes: impl Fn(T) -> bool) -> RowSet {
+    let mut words = Vec::with_capacity(values.len().div_ceil(64));
+    for (valid, values) in valid.chunks(64).zip(values.chunks(64)) {
+        let mut flags = [0u8; 64];
+        for ((flag, &valid), &value) in flags.iter_mut().zip(valid).zip(values) {
+            *flag = u8::from(valid & passes(value));
+        }
+        let mut word = 0;
+        for (i, eight) in flags.chunks_exact(8).enumerate() {
+            let mut bytes = [0u8; 8];
+            bytes.copy_from_slice(eight);
+            // Byte i of the factor's product brings the flag of byte i to bit 56 + i.
+            let packed = u64::from_le_bytes(bytes).wrapping_mul(0x0102_0408_1020_4080) >> 56;
+            word |= packed << (8 * i);
+        }
+        words.push(word);
+    }
+    RowSet::from_words(words)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::column::{ColumnType, Value};
+
+    fn column(kind: ColumnType, values: impl Iterator<Item = Value>) -> Column {
+        let mut column = Column::new(kind);
+        values.for_each(|value| column.push("a", value).unwrap());
+        column
+    }
+
+    /// A scan finds the rows that single tests find, and those are the ones that `expected` names.
+    fn check(test: &Test<'_>, expected: impl Fn(&Value) -> bool) {
+        let column = test.column;
+        let scanned = test.rows();
+        let mut count = 0;
+        for row in 0..column.len() as u32 + 70 {
+            let wanted = expected(&column.get(row));
+            assert_eq!(test.matches(row), wanted, "row {row}");
+            assert_eq!(scanned.contains(row), wanted, "row {row} of the scan");
+            count += usize::from(wanted);
+        }
+        assert_eq!(scanned.len(), count);
+        assert_eq!(scanned.iter().count(), count);
+    }
+
+    #[test]
+    fn scans_and_single_tests_agree_for_every_length() {
+        let null = |i: i64, value: Value| if i % 7 == 3 { Value::Null } else { value };
+        for n in (0..70).chain([127, 128, 200]) {
+            let ints = column(
+                ColumnType::Int,
+                (0..n).map(|i| null(i, Value::Int(i % 5 - 2))),
+            );
+            check(&ints.one_of_ints(&[-2]), |v| *v == Value::Int(-2));
+            check(&ints.one_of_ints(&[2, 0, 9]), |v| {
+                matches!(v, Value::Int(0 | 2))
+            });
+            check(&ints.between(Some(-1.5), Some(1.0)), |v| {
+                matches!(v, Value::Int(-1..=1))
+            });
+            check(&ints.between(None, Some(0.5)), |v| {
+                matches!(v, Value::Int(..=0))
+            });
+            check(&ints.between(None, None), |v| *v != Value::Null);
+            check(&ints.between(Some(0.2), Some(0.8)), |_| false);
+
+            let floats = column(
+                ColumnType::Float,
+                (0..n).map(|i| null(i, Value::Float(i as f64 / 8.0))),
+            );
+            check(
+                &floats.between(Some(1.0), Some(2.0)),
+                |v| matches!(v, Value::Float(x) if (1.0..=2.0).contains(x)),
+            );
+            let times = column(ColumnType::Time, (0..n).map(|i| null(i, Value::Time(i))));
+            check(&times.between(Some(5.0), None), |v| {
+                matches!(v, Value::Time(5..))
+            });
+
+            let bools = column(
+                ColumnType::Bool,
+                (0..n).map(|i| null(i, Value::Bool(i % 3 == 0))),
+            );
+            check(&bools.one_of_bools(&[true]), |v| *v == Value::Bool(true));
+            check(&bools.one_of_bools(&[false]), |v| *v == Value::Bool(false));
+            check(&bools.one_of_bools(&[false, true]), |v| *v != Value::Null);
+
+            let text = |i: i64| Box::from(["a", "b", "c"][(i % 3) as usize]);
+            let texts = column(
+                ColumnType::Str,
+                (0..n).map(|i| null(i, Value::Str(text(i)))),
+            );
+            let is = |v: &Value, wanted: &[&str]| match v {
+                Value::Str(text) => wanted.contains(&&**text),
+                Value::StrList(texts) => texts.iter().any(|text| wanted.contains(&&**text)),
+                _ => false,
+            };
+            let lists = column(
+                ColumnType::StrList,
+                (0..n).map(|i| {
+                    null(
+                        i,
+                        Value::StrList((0..i % 4).map(|j| text(i / 4 + j)).collect()),
+                    )
+                }),
+            );
+            for wanted in [&["b"][..], &["c", "a"], &["b", "z"], &["z"], &["z", "y"]] {
+                for column in [&texts, &lists] {
+                    check(&column.one_of_texts(wanted.iter().copied()), |v| {
+                        is(v, wanted)
+                    });
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn ends_of_integers() {
+        let ends = column(
+            ColumnType::Int,
+            [i64::MIN, -1, i64::MAX].into_iter().map(Value::Int),
+        );
+        check(&ends.between(Some(0.0), None), |v| {
+            *v == Value::Int(i64::MAX)
+        });
+        check(&ends.between(None, Some(-2.0)), |v| {
+            *v == Value::Int(i64::MIN)
+        });
+        check(&ends.between(Some(1e300), None), |_| false);
+    }
+}
