@@ -26,11 +26,13 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 import perso_core as pc
+from perso_core.explore import Explorer
 
 Numbers = NDArray[np.float64]
 
@@ -57,7 +59,7 @@ class Named:
     """An explorer, and what the table calls it; None shows the best by what is known."""
 
     name: str
-    explore: pc.Explorer | None
+    explore: Explorer | None
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ class Learnt:
 
 def explorers() -> list[Named]:
     """One of each kind. Their parameters are plain guesses at the scale of the rates, and are not tuned."""
-    posterior = {"alpha": "clicks", "beta": "skips", "prior": PRIOR, "replace": True}
+    posterior: dict[str, Any] = {"alpha": "clicks", "beta": "skips", "prior": PRIOR, "replace": True}
     falling = pc.EpsilonGreedy(0.3, half_life=6 * ROUND, since=START, floor=0.02)
     return [
         Named("greedy", None),
