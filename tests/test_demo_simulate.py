@@ -125,12 +125,16 @@ def test_figures_of_a_row_by_hand():
     assert one.beside(other) == pytest.approx((2.0, 1.0))
 
 
-@pytest.mark.slow
-def test_learning_pays():
-    """At the size of the demo: who explores by what is known loses less than who does not, and less and less."""
-    named = {one.name: one for one in simulate.explorers()}
-    greedy, thompson = simulate.compare([named["greedy"], named["ThompsonSampling"]], World(), 7)
-    difference, error = thompson.beside(greedy)
-    assert difference + 2 * error < 0
-    even = thompson.final[0] * 100 / (World().rounds * World().requests)
-    assert thompson.late[0] < even / 2
+def test_who_explores_learns():
+    """At the size of the demo, as shares of an even loss in each round, which is what a rule that learns nothing has.
+
+    Seeded, so it is the same in each run. With other seeds the bound on softmax, three standard errors from what is
+    measured, fails about once in a thousand; that on the uniform rule is six away.
+    """
+    softmax = next(one for one in simulate.explorers() if one.name.startswith("Softmax"))
+    world = World()
+    learner, uniform = simulate.compare([softmax, Named("uniform", pc.EpsilonGreedy(1.0))], world, 7)
+    share = 100 / (world.rounds * world.requests)
+    assert learner.late[0] < 0.7 * learner.final[0] * share
+    assert uniform.late[0] == pytest.approx(uniform.final[0] * share, rel=0.05)
+    assert learner.final[0] < uniform.final[0] / 2

@@ -51,7 +51,7 @@ class World:
     rounds: int = 50
     requests: int = 20
     look_on: float = 0.85
-    seeds: int = 16
+    seeds: int = 12
 
 
 @dataclass(frozen=True)
