@@ -1,7 +1,7 @@
 # Two commands matter: `make demo` and `make test`. The logic lives in scripts/, because shell quoting
 # survives a checkout path with spaces and make's own word splitting does not. All paths are relative.
 
-.PHONY: help demo test bench bench-peers bench-check lint format clean
+.PHONY: help demo test bench bench-peers bench-check plots lint format clean
 .DEFAULT_GOAL := help
 export PYTHON ARGS
 
@@ -26,6 +26,9 @@ bench-peers: ## this library beside its peers, in a table and a page (ARGS="--he
 
 bench-check: ## the latency gate: instruction counts and ratios against bench/record (ARGS=--update records)
 	@bash scripts/bench_check.sh
+
+plots: ## draw the figures of docs/ anew (ARGS="mmr dpp" for some of them)
+	@bash scripts/plots.sh
 
 lint: ## only the formatting and lint checks
 	@bash scripts/lint.sh

@@ -16,11 +16,14 @@ import pytest
 
 import demo_world
 from demo_world import Steps, printed, without_timings
-from perso_core.demo import cli, data, features, policies, report, show, story, tune
+from perso_core.demo import cli, data, features, policies, report, show, simulate, story, tune
 from perso_core.demo.errors import DemoError
 from perso_core.demo.split import split
 
 SMALL = data.Counts(demo_world.USERS, demo_world.FILMS, demo_world.USERS * demo_world.RATED)
+
+
+WORLD = simulate.World(items=10, k=2, rounds=4, requests=5, seeds=3)
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +36,7 @@ def small(folder: Path) -> Iterator[Callable[..., story.Outcome]]:
     """Runs the demo on the small data set."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(data, "ML_100K", SMALL)
+        patch.setattr(story, "WORLD", WORLD)
 
         def run(user: int = 3, k: int = 8, seed: int = 7, bars: Steps | None = None) -> story.Outcome:
             return story.tell(story.Options(folder, user, k, seed), bars or Steps())
@@ -70,6 +74,29 @@ def test_diversity_rises_with_the_sweep(outcome):
     chosen = next(step for step in outcome.sweep if step.diversity == policies.DIVERSITY)
     assert chosen.quality.ndcg == outcome.row("hybrid + MMR").quality.ndcg
     assert outcome.sweep[0].quality.ndcg == outcome.row("hybrid").quality.ndcg
+
+
+def test_every_kind_of_diversity_buys_what_it_is_for(outcome):
+    found = {one.name.split("(")[0]: one for one in outcome.varied}
+    assert list(found) == ["none", "MMR", "DPP", "Spread", "Calibrated"]
+    plain = found["none"]
+    assert plain.quality.ndcg == outcome.row("hybrid").quality.ndcg
+    assert found["MMR"].quality.ndcg == outcome.row("hybrid + MMR").quality.ndcg
+    for kind in ("MMR", "DPP", "Spread"):
+        assert found[kind].quality.diversity > plain.quality.diversity
+    assert min(outcome.varied, key=lambda one: one.miscalibration) is found["Calibrated"]
+    assert 0 < found["Calibrated"].miscalibration < plain.miscalibration < np.log(100)
+
+
+def test_the_explorers_are_in_the_outcome(outcome):
+    alone = simulate.compare(simulate.explorers()[:2], WORLD, outcome.seed)
+    assert [one.name for one in outcome.learnt] == [one.name for one in simulate.explorers()]
+    assert [one.regret.tolist() for one in outcome.learnt[:2]] == [one.regret.tolist() for one in alone]
+    text = printed(outcome)
+    for one in outcome.learnt:
+        row = next(line for line in text.splitlines() if line.strip().startswith(one.name + " "))
+        assert f"{one.regret[:, -1].mean():.0f} ±" in row
+        assert f"{one.log_propensity:.2f}" in row
 
 
 def test_the_slate_keeps_its_promises(outcome, folder):
@@ -113,7 +140,7 @@ def test_every_step_of_the_progress_bars_is_taken(small):
     bars = Steps()
     small(bars=bars)
     counted = [(total, done) for total, done in bars.parts if total is not None]
-    assert len(counted) == 3
+    assert len(counted) == 5
     assert all(total == done for total, done in counted)
 
 
@@ -181,6 +208,10 @@ def test_the_report_is_one_whole_page_that_fetches_nothing(outcome, tmp_path):
     assert [entry.name for entry in tmp_path.iterdir()] == ["report.html"]
     for row in outcome.table:
         assert f"{row.quality.ndcg:.4f}" in text
+    for one in outcome.varied:
+        assert f"{one.miscalibration:.3f}" in text
+    for one in outcome.learnt:
+        assert show.learnt_cells(one, outcome.learnt[0])[1] in text
     # One circle per point of the curve, one per policy.
     assert text.count("<circle") == len(outcome.sweep) + len(outcome.table)
 
@@ -308,6 +339,7 @@ def test_a_report_that_cannot_be_written_is_refused_first(tmp_path, capsys, name
 
 def test_run_writes_both(folder, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(data, "ML_100K", SMALL)
+    monkeypatch.setattr(story, "WORLD", WORLD)
     page = tmp_path / "out.html"
     assert cli.run(_parse("--data", str(folder), "--user", "5", "--k", "4", "--html", str(page))) == 0
     out, err = capsys.readouterr()

@@ -101,3 +101,24 @@ def test_paired_difference_by_hand():
     assert mean == pytest.approx(0.1)
     # The deviation of 0 and 0.2 is sqrt(0.02); over two users its error is 0.1.
     assert margin == pytest.approx(1.96 * 0.1)
+
+
+def test_genre_shares_by_hand():
+    found = metrics.genre_shares([["Drama"], ["War", "Drama"], [], ["Comedy"], ["Comedy"]])
+    assert found == pytest.approx({"Comedy": 0.5, "Drama": 0.375, "War": 0.125})
+    assert metrics.genre_shares([]) == metrics.genre_shares([[]]) == {}
+
+
+def test_miscalibration_by_hand():
+    wanted = {"a": 0.75, "b": 0.25}
+    assert metrics.miscalibration(wanted, wanted) == pytest.approx(0.0)
+    assert metrics.miscalibration(wanted, {"c": 1.0}) == pytest.approx(math.log(100))
+    half = 0.75 * math.log(0.75 / (0.99 * 0.5 + 0.0075)) + 0.25 * math.log(0.25 / (0.99 * 0.5 + 0.0025))
+    assert metrics.miscalibration(wanted, {"a": 0.5, "b": 0.5}) == pytest.approx(half)
+    assert metrics.miscalibration({"a": 1.0, "b": 0.0}, {"a": 1.0}) == pytest.approx(0.0)
+
+
+def test_miscalibration_is_the_mean_over_users():
+    judge = _judge([1, 2], [(1, 10, 5), (2, 10, 5)])
+    found = judge.miscalibration([np.array([10, 20]), np.array([30])], [{"Drama": 1.0}, {"Comedy": 1.0}])
+    assert found == pytest.approx(math.log(1 / (0.99 * 0.75 + 0.01)) / 2)

@@ -11,7 +11,8 @@
 - `features`  the two embedding spaces, user vectors, popularity, release dates
 - `pipeline`  build, save and open the catalog; rank everyone
 - `policies`  the policies that the table compares
-- `metrics`   accuracy, diversity, coverage
+- `metrics`   accuracy, diversity, coverage, calibration
+- `simulate`  the explorers against readers whose clicks follow a known model
 - `tune`      the validation runs that chose the constants in `features` and `policies`
 - `progress`  the bars on standard error
 - `show`      the terminal

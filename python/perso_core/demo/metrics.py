@@ -1,4 +1,5 @@
-"""What a policy is worth: accuracy on the held-out ratings, variety within a slate, reach over the catalog.
+"""What a policy is worth: accuracy on the held-out ratings, variety within a slate, reach over the catalog, and
+whether a slate has the genres in the shares of the user's history.
 
 Accuracy comes from ir-measures. recall@k counts every held-out film; in nDCG@k the gain of a film is the
 number of stars its user gave it, so a slate of liked films beats a slate of merely seen ones.
@@ -6,7 +7,8 @@ number of stars its user gave it, so a slate of liked films beats a slate of mer
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,6 +73,14 @@ class Judge:
             ndcg_of=ndcg,
         )
 
+    def miscalibration(self, slates: Sequence[Ids], profiles: Sequence[Mapping[str, float]]) -> float:
+        """Mean over users of how far the genres of a slate are from the shares that the user's profile has."""
+        found = []
+        for slate, profile in zip(slates, profiles, strict=True):
+            genres = [self._films.genres[row] for row in self._films.rows(slate)]
+            found.append(miscalibration(profile, genre_shares(genres)))
+        return _mean(found)
+
     def _accuracy(self, slates: Sequence[Ids]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         import ir_measures
 
@@ -86,6 +96,25 @@ class Judge:
         for metric in self._evaluator.iter_calc(run):
             values[metric.measure][place_of[metric.query_id]] = metric.value
         return values[self._recall], values[self._ndcg]
+
+
+def genre_shares(genres: Sequence[Sequence[str]]) -> dict[str, float]:
+    """The share of each genre in some films; a film with n of them counts 1/n for each. They add up to 1."""
+    shares: dict[str, float] = {}
+    known = [one for one in genres if one]
+    for one in known:
+        for name in one:
+            shares[name] = shares.get(name, 0.0) + 1.0 / (len(one) * len(known))
+    return dict(sorted(shares.items()))
+
+
+def miscalibration(wanted: Mapping[str, float], shown: Mapping[str, float]) -> float:
+    """KL(wanted || 0.99 shown + 0.01 wanted) in nats: 0 where the shares agree, at most ln 100. Steck, RecSys 2018."""
+    return sum(
+        share * math.log(share / (0.99 * shown.get(name, 0.0) + 0.01 * share))
+        for name, share in wanted.items()
+        if share > 0
+    )
 
 
 def distance(vectors: NDArray[np.float64]) -> float:

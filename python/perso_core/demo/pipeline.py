@@ -14,6 +14,7 @@ import perso_core as pc
 
 from .data import MovieLens, Ratings
 from .features import DIM, Features
+from .metrics import genre_shares
 from .policies import Named
 from .split import newest_first
 
@@ -28,10 +29,14 @@ class Opened:
 
 @dataclass(frozen=True)
 class Audience:
-    """All users: vectors and histories in the order of `MovieLens.user_ids`, and the moment of ranking."""
+    """All users in the order of `MovieLens.user_ids`, and the moment of ranking.
+
+    Of each the vectors, what they have seen, and the shares of the genres in it.
+    """
 
     vectors: dict[str, NDArray[np.float32]]
     seen: list[NDArray[np.int64]]
+    profiles: list[dict[str, float]]
     at: datetime
 
     def one(self, place: int) -> dict[str, NDArray[np.float32]]:
@@ -75,9 +80,12 @@ def through_disk(catalog: pc.Catalog) -> Opened:
 def audience(movielens: MovieLens, features: Features, kept: Ratings) -> Audience:
     """Every user with what they have seen; the clock stands at the last rating that is known."""
     histories = newest_first(kept)
+    films = movielens.films
+    seen = [histories[int(user)].items for user in movielens.user_ids]
     return Audience(
         vectors=features.users,
-        seen=[histories[int(user)].items for user in movielens.user_ids],
+        seen=seen,
+        profiles=[genre_shares([films.genres[row] for row in films.rows(items)]) for items in seen],
         at=datetime.fromtimestamp(int(kept.times.max()), tz=timezone.utc),
     )
 
@@ -97,6 +105,7 @@ def rank_all(
             seed=seed,
             request_id=named.name,
             num_threads=num_threads,
+            target=people.profiles if named.profile else None,
         )
         return [slate.ids for slate in batch]
     # Without personal input there is no vector to batch over: one call per user.

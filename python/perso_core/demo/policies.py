@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import perso_core as pc
+from perso_core.diversity import Diversity
 
 # How many candidates retrieval hands to ranking: less than a third of the catalog.
 POOL = 500
@@ -16,6 +17,10 @@ FRESHNESS_WEIGHT = 0.02
 HALF_LIFE = "2922d"  # eight years
 # The last step before accuracy falls off: on validation 0.2 costs under 3 % of nDCG, 0.3 costs 7 %.
 DIVERSITY = 0.2
+# Every kind at the last strength tried that costs at most 3 % of the validation nDCG@20 of the hybrid, so that the
+# table shows what each buys for about the same: see `python -m perso_core.demo.tune`.
+STRENGTHS = {"MMR": DIVERSITY, "DPP": 0.025, "Spread": 0.25, "Calibrated": 0.2}
+WINDOW = 10  # the slots that Spread looks back at: half of a slate of the table
 EPSILON = 0.1
 GENRE_CAP = 3
 
@@ -24,13 +29,15 @@ GENRE_CAP = 3
 class Named:
     """A policy, what the table calls it, and what it adds to the policy before it.
 
-    `spaces` are those whose user vectors it is given.
+    `spaces` are those whose user vectors it is given; with `profile`, so are the shares of genres in what each user
+    has seen.
     """
 
     name: str
     adds: str
     policy: pc.Policy
     spaces: tuple[str, ...] = ("cf", "content")
+    profile: bool = False
 
 
 def hybrid_score(
@@ -47,9 +54,11 @@ def hybrid_score(
     )
 
 
-def diversified(diversity: float) -> pc.Policy:
-    """The hybrid with MMR over the content space."""
-    return pc.Policy(candidates=POOL, score=hybrid_score(), diversity=pc.MMR(diversity, space="content"))
+def diversified(diversity: float | Diversity | None) -> pc.Policy:
+    """The hybrid with a diversity; a number is MMR's, over the content space."""
+    if isinstance(diversity, float):
+        diversity = pc.MMR(diversity, space="content")
+    return pc.Policy(candidates=POOL, score=hybrid_score(), diversity=diversity)
 
 
 def full() -> pc.Policy:
@@ -83,6 +92,26 @@ def compared() -> list[Named]:
         Named("hybrid + MMR + epsilon", f"EpsilonGreedy({EPSILON})", explored),
         Named(f"  + {cap}", cap, full()),
     ]
+
+
+def varied() -> list[Named]:
+    """The hybrid under every kind of diversity, each at the strength that `STRENGTHS` gives it."""
+    return [Named("none", "", diversified(None)), *(at_strength(kind, s) for kind, s in STRENGTHS.items())]
+
+
+def at_strength(kind: str, strength: float) -> Named:
+    """The hybrid under one kind of diversity."""
+    part: Diversity
+    if kind == "MMR":
+        part = pc.MMR(strength, space="content")
+    elif kind == "DPP":
+        part = pc.DPP(strength, space="content")
+    elif kind == "Spread":
+        part = pc.Spread(strength, window=WINDOW, space="content")
+    else:
+        part = pc.Calibrated("genres", strength)
+    window = f", window={WINDOW}" if kind == "Spread" else ""
+    return Named(f"{kind}({strength}{window})", kind, diversified(part), profile=kind == "Calibrated")
 
 
 def sweep() -> list[tuple[float, pc.Policy]]:

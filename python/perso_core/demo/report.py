@@ -11,7 +11,18 @@ from string import ascii_uppercase
 
 from . import metrics, policies
 from .errors import DemoError
-from .show import CAPS_NOTE, GAINS_TITLE, cells, gains, head
+from .show import (
+    CAPS_NOTE,
+    EXPLORED_NOTE,
+    GAINS_TITLE,
+    VARIED_NOTE,
+    cells,
+    click_model,
+    gains,
+    head,
+    learnt_cells,
+    varied_cells,
+)
 from .story import OneUser, Outcome
 
 # The plot, in its own units; the page scales it.
@@ -89,6 +100,11 @@ def render(outcome: Outcome) -> str:
         rows=[cells(row) for row in outcome.table],
         steps=[(f"{step.diversity:.1f}", step.quality) for step in outcome.sweep],
         gains=gains(outcome),
+        varied=[varied_cells(one) for one in outcome.varied],
+        varied_note=VARIED_NOTE,
+        learnt=[learnt_cells(one, outcome.learnt[0]) for one in outcome.learnt],
+        learnt_note=EXPLORED_NOTE,
+        click_model=click_model(outcome.world),
         gains_title=GAINS_TITLE,
         caps_note=CAPS_NOTE,
         k=metrics.K,

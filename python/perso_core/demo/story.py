@@ -15,11 +15,12 @@ import numpy as np
 
 import perso_core as pc
 
-from . import data, download, features, metrics, pipeline, policies
+from . import data, download, features, metrics, pipeline, policies, simulate
 from .errors import DemoError
 from .split import newest_first, split
 
 HISTORY_SHOWN = 10
+WORLD = simulate.World()
 
 
 class Bars(Protocol):
@@ -114,6 +115,15 @@ class Step:
 
 
 @dataclass(frozen=True)
+class Varied:
+    """A kind of diversity over all users; `miscalibration` is from the genres of what each has seen, in nats."""
+
+    name: str
+    quality: metrics.Quality
+    miscalibration: float
+
+
+@dataclass(frozen=True)
 class Outcome:
     """All that was found out."""
 
@@ -130,6 +140,9 @@ class Outcome:
     one: OneUser
     table: list[Row]
     sweep: list[Step]
+    varied: list[Varied]
+    world: simulate.World
+    learnt: list[simulate.Learnt]
     seconds: dict[str, float] = field(default_factory=dict)
 
     def row(self, name: str) -> Row:
@@ -166,6 +179,14 @@ def tell(options: Options, bars: Bars) -> Outcome:
                 Step(diversity, _row(opened.catalog, people, named, judge, options.seed, step).quality)
             )
     clock.lap("trade-off")
+    kinds = policies.varied()
+    with bars.part("Kinds of diversity", len(kinds)) as step:
+        varied = [_varied(opened.catalog, people, named, judge, options.seed, step) for named in kinds]
+    clock.lap("diversity")
+    explorers = simulate.explorers()
+    with bars.part(f"{len(explorers)} explorers in a simulated world", len(explorers)) as step:
+        learnt = simulate.compare(explorers, WORLD, options.seed, step)
+    clock.lap("exploration")
     return Outcome(
         version=pc.__version__,
         isa=str(pc.cpu_features()["isa"]),
@@ -180,6 +201,9 @@ def tell(options: Options, bars: Bars) -> Outcome:
         one=_one(options, opened.catalog, people, place, movielens, kept, held_out),
         table=table,
         sweep=sweep,
+        varied=varied,
+        world=WORLD,
+        learnt=learnt,
         seconds=clock.laps,
     )
 
@@ -206,6 +230,19 @@ def _row(
     quality = judge.quality(slates)
     step()
     return Row(named.name, named.adds, quality, 1e6 * spent / len(slates))
+
+
+def _varied(
+    catalog: pc.Catalog,
+    people: pipeline.Audience,
+    named: policies.Named,
+    judge: metrics.Judge,
+    seed: int,
+    step: Callable[[], None],
+) -> Varied:
+    slates = pipeline.rank_all(catalog, people, named, metrics.K, seed)
+    step()
+    return Varied(named.name, judge.quality(slates), judge.miscalibration(slates, people.profiles))
 
 
 def _one(

@@ -44,7 +44,10 @@ class Trial:
 
     def quality(self, policy: pc.Policy, spaces: tuple[str, ...] = ("cf", "content")) -> metrics.Quality:
         """What the policy is worth."""
-        named = policies.Named("tune", "", policy, spaces)
+        return self.judge(policies.Named("tune", "", policy, spaces))
+
+    def judge(self, named: policies.Named) -> metrics.Quality:
+        """The same of a policy with what it is given."""
         return self._judge.quality(pipeline.rank_all(self._catalog, self._people, named, metrics.K, SEED))
 
 
@@ -63,9 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     trial = bench.open(cf, features.ContentSettings())
     best_of("blend: content, popularity, freshness, half-life", blends(trial))
-    print("\nMMR: diversity")
-    for diversity, policy in policies.sweep():
-        print(f"  {line(trial.quality(policy))}  {diversity}")
+    strengths(trial)
 
 
 def cf_settings(bench: Bench) -> Iterator[tuple[metrics.Quality, object]]:
@@ -95,6 +96,27 @@ def blends(trial: Trial) -> Iterator[tuple[metrics.Quality, object]]:
     for weights in grid:
         score = policies.hybrid_score(*weights)
         yield trial.quality(pc.Policy(candidates=policies.POOL, score=score)), weights
+
+
+# The kinds do not mean the same by a number. Calibrated soon takes nDCG and leaves recall: it fills shares in the
+# first slots, where nDCG looks.
+TRIED = {
+    "MMR": (0.1, 0.15, 0.2, 0.25, 0.3, 0.4),
+    "DPP": (0.01, 0.02, 0.025, 0.03, 0.05, 0.1, 0.2),
+    "Spread": (0.1, 0.2, 0.25, 0.3, 0.4, 0.5, 0.7),
+    "Calibrated": (0.1, 0.15, 0.2, 0.3, 0.5, 0.7, 0.9),
+}
+
+
+def strengths(trial: Trial) -> None:
+    """Print every kind of diversity at every strength, and the share of the hybrid's nDCG that it leaves."""
+    whole = trial.judge(policies.varied()[0])
+    print(f"\nDiversity: the hybrid  {line(whole)}")
+    for kind, tried in TRIED.items():
+        for strength in tried:
+            named = policies.at_strength(kind, strength)
+            found = trial.judge(named)
+            print(f"  {line(found)}  {found.ndcg / whole.ndcg:6.1%}  {named.name}")
 
 
 def best_of(title: str, tried: Iterator[tuple[metrics.Quality, object]]) -> None:

@@ -1,0 +1,218 @@
+"""Draws docs/plots/*.svg, one for each page of docs/policies that asks for one: `make plots`.
+
+Every figure comes from running the library with fixed seeds, so it is the same in each run, to the byte with one
+version of matplotlib. One more page is one more function below, under `@page("its name")`, and a line in the page:
+
+    ![what it shows](../plots/its_name.svg)
+
+`python docs/plots/make.py NAME ...` draws some of them.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import made_up
+
+import perso_core as pc
+from perso_core.demo import simulate
+
+FOLDER = Path(__file__).parent
+SEED = 7
+# Legible on a light and on a dark page alike.
+BLUE, ORANGE, GREEN, PURPLE, GREY = "#3b7dd8", "#d9822b", "#4f9d5d", "#a55fb5", "#808590"
+STYLE = {
+    "figure.figsize": (5.2, 3.0),
+    "font.size": 9,
+    "text.color": GREY,
+    "axes.labelcolor": GREY,
+    "axes.edgecolor": GREY,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "xtick.color": GREY,
+    "ytick.color": GREY,
+    "legend.frameon": False,
+    "lines.linewidth": 1.6,
+    "lines.markersize": 4,
+    # Text stays text: small, sharp, and found by a search.
+    "svg.fonttype": "none",
+    # Names of elements are random otherwise.
+    "svg.hashsalt": "perso_core",
+}
+
+PAGES: dict[str, Callable[[Any], None]] = {}
+
+
+def page(name: str) -> Callable[[Callable[[Any], None]], Callable[[Any], None]]:
+    """Registers what draws the figure of docs/policies/`name`.md on a pair of axes."""
+
+    def register(draw: Callable[[Any], None]) -> Callable[[Any], None]:
+        PAGES[name] = draw
+        return draw
+
+    return register
+
+
+# --- diversity: what each strength costs in relevance and buys in variety ---------------------------
+
+
+@page("mmr")
+def mmr(axes: Any) -> None:
+    """MMR over its diversity."""
+    strengths = (0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+    trade_off(axes, "MMR(d)", BLUE, [(d, pc.MMR(d)) for d in strengths])
+
+
+@page("dpp")
+def dpp(axes: Any) -> None:
+    """DPP over its diversity, with and without a window."""
+    strengths = (0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4)
+    trade_off(axes, "DPP(d)", BLUE, [(d, pc.DPP(d)) for d in strengths])
+    trade_off(axes, "DPP(d, window=3)", ORANGE, [(d, pc.DPP(d, window=3)) for d in strengths], named=False)
+    axes.legend()
+
+
+@page("spread")
+def spread(axes: Any) -> None:
+    """Spread over its diversity, with a narrow and a wide window."""
+    strengths = (0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+    trade_off(axes, "Spread(d, window=10)", BLUE, [(d, pc.Spread(d, 10)) for d in strengths])
+    trade_off(axes, "Spread(d, window=3)", ORANGE, [(d, pc.Spread(d, 3)) for d in strengths], named=False)
+    axes.legend()
+
+
+@page("calibrated")
+def calibrated(axes: Any) -> None:
+    """Calibrated over its strength, against the divergence from the target."""
+    strengths = (0, 0.1, 0.2, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.99)
+    parts = [(s, pc.Calibrated("topic", s)) for s in strengths]
+    trade_off(axes, 'Calibrated("topic", s)', BLUE, parts, measure="divergence")
+    axes.set_xlabel("divergence from the target, KL in nats")
+    axes.invert_xaxis()
+
+
+def trade_off(
+    axes: Any,
+    label: str,
+    colour: str,
+    parts: Sequence[tuple[float, Any]],
+    named: bool = True,
+    measure: str = "variety",
+) -> None:
+    """Mean relevance of slates over their variety, a point for each strength."""
+    found = [made_up.quality(part) for _, part in parts]
+    x, y = [getattr(one, measure) for one in found], [one.relevance for one in found]
+    axes.plot(x, y, "o-", color=colour, label=label)
+    if named:
+        wide, high = max(x) - min(x), max(y) - min(y)
+        last = None
+        for (strength, _), a, b in zip(parts, x, y, strict=True):
+            # Where points crowd, the first of them speaks for all.
+            if last and abs(a - last[0]) < 0.05 * wide and abs(b - last[1]) < 0.07 * high:
+                continue
+            last = (a, b)
+            axes.annotate(f"{strength:g}", (a, b), (5, 4), textcoords="offset points", fontsize=8)
+    axes.set_xlabel("variety of a slate: mean 1 − cosine of its pairs")
+    axes.set_ylabel("mean relevance")
+
+
+# --- exploration: the probability by rank, or what is lost over time --------------------------------
+
+
+@page("softmax")
+def softmax(axes: Any) -> None:
+    """Softmax at three temperatures: the law of the first slot."""
+    kinds = [(f"Softmax({t:g})", pc.Softmax(t)) for t in (0.03, 0.1, 0.3)]
+    by_rank(axes, [("EpsilonGreedy(0.1)", pc.EpsilonGreedy(0.1)), *kinds])
+
+
+@page("plackett_luce")
+def plackett_luce(axes: Any) -> None:
+    """Plackett-Luce: in which slot an item of a rank lands."""
+    policy = pc.Policy(candidates=10, score=pc.Blend(normalize="none"), explore=pc.PlackettLuce(0.1))
+    shares = made_up.share_by_slot(policy, 10)
+    for rank, colour in ((0, BLUE), (2, ORANGE), (5, GREEN), (9, PURPLE)):
+        axes.plot(range(1, 11), shares[rank], "o-", color=colour, label=f"item of rank {rank + 1}")
+    axes.set_xlabel("slot")
+    axes.set_ylabel("share of slates, PlackettLuce(0.1)")
+    axes.legend()
+
+
+def by_rank(axes: Any, kinds: Sequence[tuple[str, Any]]) -> None:
+    """The propensities that the first slot states, by the rank of what it shows."""
+    for (label, part), colour in zip(kinds, (GREY, BLUE, ORANGE, GREEN), strict=True):
+        stated = made_up.first_slot(pc.Policy(score=pc.Blend(normalize="none"), explore=part))
+        axes.plot(list(stated), list(stated.values()), "o-", color=colour, label=label)
+    axes.set_yscale("log")
+    axes.set_ylim(bottom=1e-4)
+    axes.set_xlabel("rank by score, of ten items from 0.9 down to 0")
+    axes.set_ylabel("propensity in the first slot")
+    axes.legend()
+
+
+@page("epsilon_greedy")
+def epsilon_greedy(axes: Any) -> None:
+    """A constant and a falling epsilon, next to greedy."""
+    regret(axes, {"greedy": GREY, "EpsilonGreedy(0.1)": BLUE, "EpsilonGreedy(0.3 to 0.02)": ORANGE})
+
+
+@page("thompson")
+def thompson(axes: Any) -> None:
+    """Thompson sampling next to greedy and epsilon-greedy."""
+    regret(axes, {"greedy": GREY, "EpsilonGreedy(0.1)": ORANGE, "ThompsonSampling": BLUE})
+
+
+@page("ucb")
+def ucb(axes: Any) -> None:
+    """UCB next to greedy and epsilon-greedy."""
+    regret(axes, {"greedy": GREY, "EpsilonGreedy(0.1)": ORANGE, "UCB(c=1)": BLUE})
+
+
+def regret(axes: Any, colours: dict[str, str]) -> None:
+    """Cumulative regret in the demo's simulation, with its standard error over worlds."""
+    size = simulate.World()
+    named = [one for one in simulate.explorers() if one.name in colours]
+    requests = [(now + 1) * size.requests for now in range(size.rounds)]
+    for one in simulate.compare(named, size, SEED):
+        mean = one.regret.mean(axis=0)
+        error = one.regret.std(axis=0, ddof=1) / size.seeds**0.5
+        axes.plot(requests, mean, color=colours[one.name], label=one.name)
+        axes.fill_between(requests, mean - error, mean + error, color=colours[one.name], alpha=0.15, lw=0)
+    axes.set_xlabel("requests")
+    axes.set_ylabel("clicks lost so far, ± standard error")
+    axes.legend()
+
+
+def draw(name: str, folder: Path = FOLDER) -> Path:
+    """Draw one figure and write it; where it is."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    from matplotlib import pyplot
+
+    path = folder / f"{name}.svg"
+    with pyplot.rc_context(STYLE):
+        figure, axes = pyplot.subplots(layout="constrained")
+        PAGES[name](axes)
+        figure.savefig(path, metadata={"Date": None, "Creator": None}, transparent=True)
+        pyplot.close(figure)
+    # Paths end in spaces, which git would complain of.
+    lines = path.read_text(encoding="utf-8").splitlines()
+    path.write_text("".join(line.rstrip() + "\n" for line in lines), encoding="utf-8")
+    return path
+
+
+def main(names: Sequence[str]) -> None:
+    """Draw those that are named, or all."""
+    unknown = sorted(set(names) - set(PAGES))
+    if unknown:
+        sys.exit(f"make.py: expected names out of {', '.join(PAGES)}; got {', '.join(unknown)}")
+    for name in names or PAGES:
+        print(draw(name).name)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
