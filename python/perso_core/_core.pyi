@@ -235,6 +235,10 @@ class Slate:
     @property
     def short_reason(self) -> str | None: ...
     @property
+    def unmet(self) -> list[str]: ...
+    @property
+    def prices(self) -> dict[str, float]: ...
+    @property
     def pool_size(self) -> int: ...
     @property
     def path(self) -> str: ...
@@ -269,6 +273,7 @@ def rank(
     seed: int,
     request_id: str,
     target: dict[str, float] | None,
+    pins: tuple[list[int], _Ids] | None,
     shadow: Policy | None,
 ) -> tuple[Slate, Slate | None]: ...
 def rank_many(
@@ -287,6 +292,7 @@ def rank_many(
     request_ids: list[str],
     num_threads: int,
     targets: list[dict[str, float]] | None,
+    pins: list[tuple[list[int], _Ids]] | None,
     shadow: Policy | None,
 ) -> list[tuple[Slate, Slate | None]]: ...
 def replay(

@@ -6,8 +6,8 @@
 //!    score), `request`, `signals`, `model` and `lists` (who asks, and what they bring), `bind` (every
 //!    signal finds its input, and nothing is ignored);
 //! 2. `pool` (retrieval through the [`Source`] seam), `blend` (normalised terms that add up exactly);
-//! 3. `slots` (the loop over slots), which asks `caps` (what may still be shown), `diversity` (what is
-//!    best given the slots above) with `soft_caps` (what too much of one thing costs), and `explore/`
+//! 3. `slots` (the loop over slots), which asks `caps` (what may still be shown), `mask` (what must
+//!    be), `diversity` (what is best given the slots above) with `soft_caps` (what too much of one thing costs), and `explore/`
 //!    with `rng` (what is drawn, and how likely it was);
 //! 4. `slate` and `reasons` (the result), `record` and `replay` (the same slate again, bit for bit).
 //!
@@ -27,6 +27,7 @@ pub mod diversity;
 mod engine;
 pub mod explore;
 mod lists;
+mod mask;
 mod model;
 mod narrow;
 pub mod policy;
@@ -59,11 +60,12 @@ pub use bind::space_of_bare_vector;
 pub use candidates::{unnamed_space, Candidates};
 pub use counterfactual::counterfactual;
 pub use lists::{List, ListCounts, ListsCounts};
+pub use mask::Outcome;
 pub use model::Predict;
 pub use policy::Policy;
 pub use record::{record_json, record_json_of, UserVectors, SCHEMA as RECORD_SCHEMA};
 pub use replay::replay;
-pub use request::{Counts, Eligibility, Request, Target, User};
+pub use request::{Counts, Eligibility, Pins, Request, Target, User};
 pub use signals::Signals;
 pub use slate::{Asked, PoolTrace, Slate};
 pub use slots::Slot;
@@ -142,6 +144,7 @@ fn rank_given(
         counts: eligible.counts,
         target: given.target.cloned(),
         lists: given.signals.list_counts(&eligible.rows),
+        pins: request.pins.clone(),
     };
     engine::run(
         source, policy, &bound, &boosts, &inputs, asked, &mut live, clock,
