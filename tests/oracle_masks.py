@@ -22,9 +22,7 @@ class Walk:
         self.open = set(eligible)
         self.counts = {name: {} for name in caps}
         self.within = {slot: where for slot, where in within.items() if slot < k}
-        self.minima = [
-            (count, group(items, where), min(top or k, k), where) for count, where, top in minima
-        ]
+        self.minima = [(count, group(items, where), min(top or k, k), where) for count, where, top in minima]
         self.eligible = set(eligible)
         self.fixed = {}
         self.shown = []

@@ -1,6 +1,7 @@
 """Pins, minima and caps together: never an item too few, never one that may not be there."""
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle_masks import Walk, group
@@ -64,6 +65,7 @@ def worlds(draw):
         "vectors": vectors,
         "k": draw(st.integers(1, 8)),
         "caps": draw(st.dictionaries(st.sampled_from(["genre", "tags", "fresh"]), st.integers(1, 3))),
+        "soft": draw(st.none() | st.sampled_from(["genre", "tags"])),
         "where": draw(st.none() | st.lists(st.sampled_from(ids), min_size=1, max_size=n, unique=True)),
         "exclude": draw(some),
         "hide": draw(st.none() | wheres),
@@ -91,11 +93,12 @@ def ranked(world, cat, candidates):
     rules += [pc.Pin(slot, where=where) for slot, where in world["within"].items()]
     rules += [pc.AtLeast(count, where, top) for count, where, top in world["minima"]]
     rules += [] if world["hide"] is None else [pc.Hide(world["hide"])]
+    soft = {} if world["soft"] is None else {world["soft"]: pc.Soft(1, penalty=0.3)}
     policy = pc.Policy(
         candidates=candidates,
         score=pc.Blend(similarity=1.0, pop=0.25),
         diversity=world["diversity"],
-        caps=world["caps"],
+        caps={**soft, **world["caps"]},
         explore=world["explore"],
         rules=rules,
     )
@@ -195,3 +198,111 @@ def told(slate, count, where, top):
     group = f"{name} = {texts[0]}" if not isinstance(wanted, list) else f"{name} in [{', '.join(texts)}]"
     end = "" if top is None else f" in the first {top} slot{'s' * (top > 1)}"
     return sum(text.startswith(f"at least {count} of {group}{end}: ") for text in slate.unmet)
+
+
+def _items():
+    return pc.Candidates(
+        [1, 2, 3, 4, 5, 6],
+        scores=[0.9, 0.8, 0.7, 0.6, 0.2, 0.1],
+        attributes={"kind": ["a", "a", "a", "b", "c", "c"]},
+    )
+
+
+def test_minima_without_a_common_item_are_both_met():
+    rules = [pc.AtLeast(1, {"kind": "b"}, top=2), pc.AtLeast(1, {"kind": "c"}, top=2)]
+    slate = pc.rank(_items(), None, pc.Policy(rules=rules), 3)
+    assert slate.ids.tolist() == [4, 5, 1]
+    assert slate.unmet == []
+    # 0.9 - 0.6 for the first; then item 1 gives way to item 5.
+    assert slate.prices == pytest.approx({"at_least": 0.3, "at_least_2": 0.7})
+    assert slate.record()["prices"] == slate.prices
+
+
+def test_the_policy_of_another_version_is_as_it_was():
+    """Neither documents nor records without pins and minima name them."""
+    slate = pc.rank(_items(), None, pc.Policy(), 3)
+    assert not {"pins", "unmet", "prices"} & slate.record().keys()
+    assert "rules" not in slate.record()["policy"]
+
+
+def test_pins_of_a_batch():
+    cat = pc.Catalog({"content": pc.Space(2, "cosine", "f32")})
+    cat.upsert([1, 2, 3], np.array([[1, 0], [0, 1], [1, 1]], np.float32))
+    users = np.eye(2, dtype=np.float32)
+    policy = pc.Policy(rules=[pc.Pin(0, id=1)])
+    assert [slate.ids[0] for slate in pc.rank(cat, users, policy, 2)] == [1, 1]
+    assert [slate.ids[0] for slate in pc.rank(cat, users, policy, 2, pins={0: 3})] == [3, 3]
+    both = pc.rank(cat, users, policy, 2, pins=[{}, {0: 2}])
+    assert [slate.ids[0] for slate in both] == [1, 2]
+    assert [len(slate.record().get("pins", [])) for slate in both] == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "text"),
+    [
+        (lambda: pc.Pin(-1, id=1), ValueError, "slot: expected"),
+        (lambda: pc.Pin(0), ValueError, "id: expected either id or where, got neither"),
+        (lambda: pc.Pin(0, id=1, where={"kind": "a"}), ValueError, "got both"),
+        (lambda: pc.Pin(0, id=1.5), TypeError, "id: expected"),
+        (lambda: pc.AtLeast(0, {"kind": "a"}), ValueError, "count: expected"),
+        (lambda: pc.AtLeast(3, {"kind": "a"}, top=2), ValueError, "top: expected"),
+        (lambda: pc.Policy(rules=[pc.Pin(0, id=1), pc.Pin(0, id=2)]), ValueError, "no other pin is for"),
+        (lambda: pc.Policy(rules=[pc.Pin(0, id=1), pc.Pin(1, id=1)]), ValueError, "pinned once"),
+        (
+            lambda: pc.Policy(rules=[pc.AtLeast(1, {"kind": "a"}, name="x")] * 2),
+            ValueError,
+            "no other minimum has",
+        ),
+    ],
+)
+def test_what_no_rule_can_be(make, error, text):
+    with pytest.raises(error, match=text):
+        make()
+
+
+@pytest.mark.parametrize(
+    ("pins", "error", "text"),
+    [
+        ({0: 99}, KeyError, "99"),
+        ({0: 1, 1: 1}, ValueError, "pins: expected each item once"),
+        ({-1: 1}, ValueError, "pins: slot: expected an integer of at least 0"),
+        ({"0": 1}, TypeError, "pins: slot"),
+        ([1], TypeError, "pins: expected a mapping of slots to ids"),
+    ],
+)
+def test_what_no_request_can_pin(pins, error, text):
+    with pytest.raises(error, match=text):
+        pc.rank(_items(), None, pc.Policy(), 2, pins=pins)
+
+
+def test_rules_that_do_not_fit_the_items():
+    for rule, error in [
+        (pc.Pin(0, where={"nope": 1}), KeyError),
+        (pc.AtLeast(1, {"kind": 1}), TypeError),
+        (pc.Pin(0, id="1"), TypeError),
+    ]:
+        with pytest.raises(error):
+            pc.rank(_items(), None, pc.Policy(rules=[rule]), 2)
+
+
+def test_caps_are_reserved_for_pinned_items():
+    policy = pc.Policy(caps={"kind": 1}, rules=[pc.Pin(2, id=3)])
+    slate = pc.rank(_items(), None, policy, 3)
+    assert slate.ids.tolist() == [4, 5, 3]
+    slate = pc.rank(_items(), None, policy, 3, pins={0: 2})
+    assert slate.ids.tolist() == [2, 4, 5]
+    assert slate.unmet == ["pin of slot 2: caps leave no room for item 3"]
+
+
+def test_rules_of_slots_are_documents():
+    rules = [
+        pc.Pin(0, id=2**60),
+        pc.Pin(1, where={"price": pc.Between(1, 2)}),
+        pc.AtLeast(2, {"kind": ["a", "b"]}, top=5, name="n"),
+    ]
+    policy = pc.Policy(rules=rules)
+    again = pc.Policy.from_json(policy.to_json())
+    assert again == policy and again.rules == tuple(rules)
+    for rule in rules:
+        assert type(rule).from_json(rule.to_json()) == rule
+        assert eval(repr(rule), {**vars(pc)}) == rule
