@@ -14,7 +14,8 @@ def group(items, where):
 
 class Walk:
     """A slate being filled. `fixed` is {slot: id}, `within` {slot: where}, `minima` [(count, where, top)],
-    `eligible` the ids that may be shown, all of which are candidates.
+    `eligible` the ids that may be shown, all of which are candidates. Pins of the slots in `first` are reserved first,
+    by slot, then the others in their order.
     """
 
     def __init__(self, items, eligible, k, caps, fixed, within, minima, first=()):
@@ -27,7 +28,7 @@ class Walk:
         self.fixed = {}
         self.shown = []
         order = [slot for slot in sorted(fixed) if slot in first]
-        order += [slot for slot in sorted(fixed) if slot not in first]
+        order += [slot for slot in fixed if slot not in first]
         for slot in order:
             one = fixed[slot]
             can = slot < k and one in self.eligible and one not in self.fixed.values()

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from oracle_masks import Walk, group
 
 import perso_core as pc
+from oracle_masks import Walk, group
 
 GENRES = ["news", "sport", "ads"]
 DIM = 3
@@ -210,7 +210,7 @@ def _items():
 
 def test_minima_without_a_common_item_are_both_met():
     rules = [pc.AtLeast(1, {"kind": "b"}, top=2), pc.AtLeast(1, {"kind": "c"}, top=2)]
-    slate = pc.rank(_items(), None, pc.Policy(rules=rules), 3)
+    slate = pc.rank(_items(), None, pc.Policy(score=pc.Blend(normalize="none"), rules=rules), 3)
     assert slate.ids.tolist() == [4, 5, 1]
     assert slate.unmet == []
     # 0.9 - 0.6 for the first; then item 1 gives way to item 5.
