@@ -32,7 +32,7 @@ from .models import OnnxModel
 from .policy import Policy
 from .ranking import rank, replay
 from .results import Fitted, Hit, Hits, Slate, SlateBatch, SlateItem, Tuning
-from .rules import Boost, Hide
+from .rules import AtLeast, Boost, Hide, Pin
 
 if TYPE_CHECKING:
     from . import agreement, drift, exposure, interleave, ope
@@ -42,6 +42,7 @@ __all__ = [
     "MMR",
     "RRF",
     "UCB",
+    "AtLeast",
     "Between",
     "Blend",
     "Boost",
@@ -63,6 +64,7 @@ __all__ = [
     "Model",
     "OnnxModel",
     "Percentiles",
+    "Pin",
     "PlackettLuce",
     "Policy",
     "ReplayError",

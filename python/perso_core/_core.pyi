@@ -237,6 +237,10 @@ class Slate:
     @property
     def short_reason(self) -> str | None: ...
     @property
+    def unmet(self) -> list[str]: ...
+    @property
+    def prices(self) -> dict[str, float]: ...
+    @property
     def pool_size(self) -> int: ...
     @property
     def path(self) -> str: ...
@@ -271,6 +275,7 @@ def rank(
     seed: int,
     request_id: str,
     target: dict[str, float] | None,
+    pins: tuple[list[int], _Ids] | None,
     shadow: Policy | None,
 ) -> tuple[Slate, Slate | None]: ...
 def rank_many(
@@ -289,6 +294,7 @@ def rank_many(
     request_ids: list[str],
     num_threads: int,
     targets: list[dict[str, float]] | None,
+    pins: list[tuple[list[int], _Ids]] | None,
     shadow: Policy | None,
 ) -> list[tuple[Slate, Slate | None]]: ...
 def replay(record: str, source: Catalog | Candidates, user: _User | None) -> Slate: ...

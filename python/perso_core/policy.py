@@ -22,7 +22,7 @@ __all__ = ["Policy"]
 
 _SCHEMA = "perso_core.policy/1"
 _DIVERSITY = "an MMR, a DPP, a Spread or a Calibrated"
-_RULES = "rules such as Boost or Hide"
+_RULES = "rules such as Boost or Pin"
 
 
 # --- the whole -------------------------------------------------------------------------------------
@@ -41,7 +41,8 @@ class Policy:
             attribute in a slate; an item counts for each of its values. {attribute: Soft(n, penalty)}: more than n
             cost a penalty.
         explore: how the unknown is tried; None for always the best, with propensity 1.
-        rules: what holds beside the score: `Boost` and `Hide`, in the order that their terms have.
+        rules: what holds beside the score: `Boost`, `Hide`, `Pin` and `AtLeast`, in the order in which they
+            apply.
     """
 
     candidates: int | None = None

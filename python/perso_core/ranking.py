@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from . import _convert, _core, _lists
 from . import models as _models
-from ._types import Ids, Lists, Models, Moment, Signals, Target, User, Where
+from ._types import Ids, Lists, Models, Moment, Pins, Signals, Target, User, Where
 from .beside import Shadow
 from .candidates import Candidates
 from .catalog import Catalog
@@ -22,6 +22,7 @@ from .diversity import shares
 from .interests import Interests
 from .policy import Policy
 from .results import Slate, SlateBatch
+from .rules import given_pins
 
 __all__ = ["rank", "replay"]
 
@@ -43,6 +44,7 @@ def rank(
     request_id: str | None = ...,
     num_threads: int = ...,
     target: Target | None = ...,
+    pins: Pins | None = ...,
     shadow: Policy | None = ...,
 ) -> Slate: ...
 @overload
@@ -62,6 +64,7 @@ def rank(
     request_id: str | Sequence[str] | None = ...,
     num_threads: int = ...,
     target: Target | Sequence[Target] | None = ...,
+    pins: Pins | Sequence[Pins] | None = ...,
     shadow: Policy | None = ...,
 ) -> Any: ...
 def rank(
@@ -80,6 +83,7 @@ def rank(
     request_id: str | Sequence[str] | None = None,
     num_threads: int = 1,
     target: Target | Sequence[Target] | None = None,
+    pins: Pins | Sequence[Pins] | None = None,
     shadow: Policy | None = None,
 ) -> Slate | SlateBatch:
     """Rank items for a user, or for many users at once.
@@ -115,6 +119,9 @@ def rank(
         num_threads: for a batch, over its users; -1 for every core. The slates do not depend on it.
         target: {value: share} for a policy with `Calibrated`, in place of the policy's own target: the shares
             that this user has. For a batch one for all, or a list with one a user. None for the policy's.
+        pins: {slot: id}: slots, counted from 0, that show these items, in place of the policy's own pins of the
+            same slots. For a batch one for all, or a list with one a user. What cannot be, such as an item that is
+            excluded, is told in the slate's `unmet`.
         shadow: another policy that ranks the same request in the same call: the same state of the catalog, seed,
             request id and inputs. Nobody is shown its slate: that is `slate.shadow.slate`, with how alike the two
             are. The slate and its record are what they are without. What the request brings has to be of use to one
@@ -126,7 +133,7 @@ def rank(
     Raises:
         ValueError, TypeError: an argument that is wrong, or that would be ignored, named with what was
             expected and what came.
-        KeyError: an attribute or space of the policy, or an id of `where`, that is not there.
+        KeyError: an attribute or space of the policy, or an id of `where` or `pins`, that is not there.
     """
     source = source_of(cat)
     if not isinstance(policy, Policy):
@@ -163,6 +170,7 @@ def rank(
                 drawn,
                 request_id,
                 None if target is None else shares("target", target),
+                None if pins is None else given_pins("pins", pins),
                 second,
             )
         )
@@ -184,6 +192,7 @@ def rank(
         names,
         threads,
         _targets(target, count),
+        _pins(pins, count),
         second,
     )
     return SlateBatch([_shown(pair) for pair in pairs])
@@ -348,3 +357,17 @@ def _targets(target: Target | Sequence[Target] | None, count: int) -> list[dict[
     if len(targets) != count:
         raise _convert.invalid("target", expected, f"a list of {len(targets)}")
     return [shares(f"target[{i}]", one) for i, one in enumerate(targets)]
+
+
+def _pins(pins: Pins | Sequence[Pins] | None, count: int) -> list[tuple[list[int], Any]] | None:
+    if pins is None:
+        return None
+    if isinstance(pins, Mapping):
+        return [given_pins("pins", pins)] * count
+    expected = f"a mapping of slots to ids, or a list of {count}, one a user"
+    if isinstance(pins, str) or not isinstance(pins, Iterable):
+        raise _convert.wrong_type("pins", expected, _convert.kind_of(pins))
+    listed = list(pins)
+    if len(listed) != count:
+        raise _convert.invalid("pins", expected, f"a list of {len(listed)}")
+    return [given_pins(f"pins[{i}]", one) for i, one in enumerate(listed)]

@@ -255,6 +255,18 @@ class Slate:
         return self._core.short_reason
 
     @property
+    def unmet(self) -> list[str]:
+        """What pins and minima asked for and could not be done, one short text each."""
+        return self._core.unmet
+
+    @property
+    def prices(self) -> dict[str, float]:
+        """What each `AtLeast` of the policy cost, by its name, in units of the score: over the slots that it
+        narrowed, the score of the best choice without it less that of the best choice with it.
+        """
+        return self._core.prices
+
+    @property
     def pool_size(self) -> int:
         """How many candidates were ranked."""
         return self._core.pool_size
@@ -350,6 +362,8 @@ class Slate:
         )
         if self.short_reason is not None:
             head += f"\n  short: {self.short_reason}"
+        for text in self.unmet:
+            head += f"\n  unmet: {text}"
         rows = [
             [str(item.position), str(item.id), f"{item.score:.4f}", f"{item.propensity:.4g}", item.reason]
             for item in list(self)[:_SHOWN]

@@ -10,11 +10,11 @@ from typing import Any, ClassVar, TypeAlias, cast
 
 from . import _convert
 from . import conditions as _conditions
-from ._types import Ids
+from ._types import Id, Ids
 from .blend import MOST, Part, assign, expect_kind
 from .conditions import Conditions
 
-__all__ = ["Boost", "Hide", "Rule"]
+__all__ = ["AtLeast", "Boost", "Hide", "Pin", "Rule"]
 
 
 class _Rule(Part):
@@ -123,9 +123,110 @@ class Hide(_Rule):
         )
 
 
-Rule: TypeAlias = Boost | Hide
+@dataclass(frozen=True, eq=False, repr=False)
+class Pin(_Rule):
+    """A slot for one item, or for the best of those that match.
 
-RULES = (Boost, Hide)
+    The item need not be among the candidates. It is kept out of other slots, and what it counts in caps is reserved,
+    so that no cap is broken; its propensity is 1. Within a slot for matching items diversity and exploration choose as
+    ever, and propensities are those among these items. What cannot be, such as an item that is hidden or excluded,
+    leaves the slot to the ordinary choice and is told in the slate's `unmet`.
+
+    Args:
+        slot: counted from 0; no other pin of the policy is for it.
+        id: the item.
+        where: {attribute: condition}, as for `Boost`, in place of an id.
+    """
+
+    slot: int
+    id: Id | None = None
+    where: Conditions | None = None
+
+    _kind: ClassVar[str] = "pin"
+
+    def __post_init__(self) -> None:
+        assign(self, slot=_convert.integer("slot", self.slot, 0, MOST))
+        if (self.id is None) == (self.where is None):
+            got = "neither" if self.id is None else "both"
+            raise _convert.invalid("id", "either id or where", got)
+        if self.id is not None:
+            assign(self, id=_convert.one_id("id", self.id))
+        if self.where is not None:
+            assign(self, where=_conditions.conditions("where", self.where))
+
+    def _document(self) -> dict[str, Any]:
+        return {
+            "kind": self._kind,
+            "slot": self.slot,
+            "id": None if self.id is None else id_document(self.id),
+            "where": None if self.where is None else _conditions.document(self.where),
+        }
+
+    @classmethod
+    def _from_document(cls, document: dict[str, Any]) -> Pin:
+        expect_kind(document, cls._kind)
+        one, where = document["id"], document["where"]
+        return cls(
+            document["slot"],
+            None if one is None else id_from_document("id", one),
+            None if where is None else _conditions.from_document("where", where),
+        )
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class AtLeast(_Rule):
+    """Minimum exposure: at least so many matching items among the first slots.
+
+    A slot is narrowed to matching items when the slots that are left are no more than the items that are missing;
+    propensities are those among them. What it cost is in the slate's `prices`; where there are too few matching items,
+    or caps or pins forbid them, `unmet` says so.
+
+    Minimum representation in prefixes, as in FA*IR (Zehlike et al., CIKM 2017) and DetGreedy (Geyik, Ambler and
+    Kenthapadi, KDD 2019).
+
+    Args:
+        count: how many, at least 1.
+        where: {attribute: condition}, as for `Boost`.
+        top: among the first so many slots, at least `count`; None for the whole slate.
+        name: of the price; no other minimum may have it. None for "at_least", of a policy's second minimum
+            "at_least_2", and so on.
+    """
+
+    count: int
+    where: Conditions
+    top: int | None = None
+    name: str | None = None
+
+    _kind: ClassVar[str] = "at_least"
+
+    def __post_init__(self) -> None:
+        assign(self, count=_convert.integer("count", self.count, 1, MOST))
+        assign(self, where=_conditions.conditions("where", self.where))
+        if self.top is not None:
+            assign(self, top=_convert.integer("top", self.top, self.count, MOST))
+        if self.name is not None:
+            _convert.text("name", self.name)
+
+    def _document(self) -> dict[str, Any]:
+        where = _conditions.document(self.where)
+        return {
+            "kind": self._kind,
+            "count": self.count,
+            "where": where,
+            "top": self.top,
+            "name": self.name,
+        }
+
+    @classmethod
+    def _from_document(cls, document: dict[str, Any]) -> AtLeast:
+        expect_kind(document, cls._kind)
+        where = _conditions.from_document("where", document["where"])
+        return cls(document["count"], where, document["top"], document["name"])
+
+
+Rule: TypeAlias = Boost | Hide | Pin | AtLeast
+
+RULES = (Boost, Hide, Pin, AtLeast)
 
 
 def from_document(document: dict[str, Any]) -> Rule:
@@ -146,3 +247,13 @@ def id_from_document(argument: str, value: object) -> int | str:
     if isinstance(value, Mapping) and value.keys() == {"int"}:
         return int(value["int"])
     return _convert.one_id(argument, value)
+
+
+def given_pins(argument: str, pins: object) -> tuple[list[int], Any]:
+    """The pins of a request as slots and ids."""
+    if not isinstance(pins, Mapping):
+        raise _convert.wrong_type(argument, "a mapping of slots to ids", _convert.kind_of(pins))
+    slots = [_convert.integer(f"{argument}: slot", slot, 0) for slot in pins]
+    if len(set(slots)) < len(slots):
+        raise _convert.invalid(argument, "each slot once", slots)
+    return slots, _convert.ids(argument, list(pins.values()))

@@ -91,7 +91,11 @@ assert_type(pc.Blend.from_json("{}"), pc.Blend)
 assert_type(policy.caps, Mapping[str, int | pc.Soft])
 sale = pc.Boost({"genres": ["war", "noir"], "price": pc.Between(5, 20)}, 0.2, "sale")
 gone = pc.Hide(ids=[1])
-assert_type(pc.Policy(rules=[sale, gone], caps={"genres": pc.Soft(3, 0.2), "shelf": 1}).hash, str)
+banner = pc.Pin(0, id=1)
+owed = pc.AtLeast(2, {"genres": "war"}, top=5)
+assert_type(
+    pc.Policy(rules=[sale, gone, banner, owed], caps={"genres": pc.Soft(3, 0.2), "shelf": 1}).hash, str
+)
 assert_type(pc.Between(high="2026-12-01").to_json(), str)
 assert_type(pc.EpsilonGreedy(0.1, only={"genres": ["war"], "new": True}).epsilon, float)
 dpp = pc.DPP(0.3, space="content", window=10)

@@ -110,7 +110,7 @@ def across(log: Told, other: Told) -> NDArray[np.float64]:
     if log.k != other.k:
         raise _convert.invalid("other", f"a slate of k={log.k}, as the logged one", f"k={other.k}")
     epsilon = explorer("other", other.policy, other.at)
-    if other.steps > 1 and not other.policy["caps"]:
+    if other.steps > 1 and not other.policy["caps"] and not other.masked:
         raise _convert.invalid("other", "one retrieval where there are no caps", f"{other.steps}")
     return _by_score_alone(log, other, epsilon) if other.by_score_alone else _together(log, other, epsilon)
 
@@ -142,6 +142,8 @@ def _together(log: Told, other: Told, epsilon: float) -> NDArray[np.float64]:
         if item == other.greedy[slot]:
             out[slot] = _share(epsilon, other.eligible[slot], True)
         elif epsilon > 0 and item in other.pool.tolist():
+            if other.masked:
+                raise _unknown(slot, "whether a pin or a minimum leaves the item out")
             if other.policy["caps"] and slot > 0:
                 raise _unknown(slot, "whether a cap masks the item")
             # What caps brought in later was not there for the first slot.

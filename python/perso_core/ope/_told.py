@@ -24,6 +24,7 @@ class Told:
         pool: the candidates, best first: by score, then by id; int64, or an object array of str.
         later: those that caps brought in while slots were filled.
         steps: retrievals.
+        masked: whether pins or minima may narrow slots.
     """
 
     request_id: str
@@ -37,14 +38,15 @@ class Told:
     pool: NDArray[Any]
     later: frozenset[Any]
     steps: int
+    masked: bool
 
     def __len__(self) -> int:
         return len(self.ids)
 
     @property
     def by_score_alone(self) -> bool:
-        """Whether neither diversity nor caps decide."""
-        return not self.policy["caps"] and self.policy["diversity"] is None
+        """Whether neither diversity nor caps nor pins nor minima decide."""
+        return not self.policy["caps"] and self.policy["diversity"] is None and not self.masked
 
 
 def told(argument: str, record: Any, policies: dict[str, Any] | None = None) -> Told:
@@ -69,6 +71,8 @@ def told(argument: str, record: Any, policies: dict[str, Any] | None = None) -> 
         ),
         later=frozenset(one for step in steps[1:] for one in step["ids"]),
         steps=len(steps),
+        masked=bool(document.get("pins"))
+        or any(rule["kind"] in ("pin", "at_least") for rule in policy.get("rules", ())),
     )
 
 

@@ -6,7 +6,9 @@ use std::time::Instant;
 use numpy::{PyReadonlyArray1, PyReadonlyArray2, PyUntypedArrayMethods};
 use perso_core::error::Error;
 use perso_core::ids::Ids;
-use perso_core::rank::{self as core, Combine, Eligibility, Request, Signals, Source, Taste, User};
+use perso_core::rank::{
+    self as core, Combine, Eligibility, Pins, Request, Signals, Source, Taste, User,
+};
 use perso_core::threads;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
@@ -156,6 +158,18 @@ fn name_bare_vector(
     Ok(())
 }
 
+/// Slots, each once, and as many ids.
+type GivenPins<'py> = (Vec<usize>, Bound<'py, PyAny>);
+
+fn pins_in((slots, ids): &GivenPins<'_>) -> Outcome<Pins> {
+    let ids = convert::ids("pins", ids)?;
+    Ok((0..ids.len())
+        .map(|i| ids.get(i))
+        .zip(slots)
+        .map(|(id, &slot)| (slot, id))
+        .collect())
+}
+
 /// The slate to show, and that of a shadow if there is one, which took no part in filtering.
 type Pair = (Slate, Option<Slate>);
 
@@ -165,7 +179,7 @@ fn pair((slate, shadow): (core::Slate, core::Slate), origin: Origin, filter_us: 
 }
 
 #[pyfunction]
-#[pyo3(signature = (source, user, policy, k, r#where, exclude, signals, models, lists, at_us, seed, request_id, target, shadow))]
+#[pyo3(signature = (source, user, policy, k, r#where, exclude, signals, models, lists, at_us, seed, request_id, target, pins, shadow))]
 #[allow(clippy::too_many_arguments)] // One for each argument of the Python function.
 pub fn rank(
     py: Python<'_>,
@@ -182,6 +196,7 @@ pub fn rank(
     seed: u64,
     request_id: String,
     target: Option<core::Target>,
+    pins: Option<GivenPins<'_>>,
     shadow: Option<PyRef<'_, Policy>>,
 ) -> Outcome<Pair> {
     let start = Instant::now();
@@ -191,6 +206,7 @@ pub fn rank(
     let signals = signals_in(signals)?;
     let models = models_in(models)?;
     let lists = lists_in(lists)?;
+    let pins = pins.as_ref().map(pins_in).transpose()?.unwrap_or_default();
     let held = source.hold();
     let policy: &Policy = &policy;
     let shadow: Option<&Policy> = shadow.as_deref();
@@ -209,6 +225,7 @@ pub fn rank(
                 seed,
                 request_id,
                 target,
+                pins,
             };
             let filter_us = start.elapsed().as_secs_f64() * 1e6;
             if let Some(shadow) = shadow {
@@ -222,7 +239,7 @@ pub fn rank(
 }
 
 #[pyfunction]
-#[pyo3(signature = (source, users, count, policy, k, r#where, exclude, signals, models, lists, at_us, seed, request_ids, num_threads, targets, shadow))]
+#[pyo3(signature = (source, users, count, policy, k, r#where, exclude, signals, models, lists, at_us, seed, request_ids, num_threads, targets, pins, shadow))]
 #[allow(clippy::too_many_arguments)] // One for each argument of the Python function.
 pub fn rank_many(
     py: Python<'_>,
@@ -241,6 +258,7 @@ pub fn rank_many(
     request_ids: Vec<String>,
     num_threads: i64,
     targets: Option<Vec<core::Target>>,
+    pins: Option<Vec<GivenPins<'_>>>,
     shadow: Option<PyRef<'_, Policy>>,
 ) -> Outcome<Vec<Pair>> {
     let start = Instant::now();
@@ -276,6 +294,14 @@ pub fn rank_many(
     let signals = signals_in(signals)?;
     let models = models_in(models)?;
     let lists: Vec<GivenLists> = lists.iter().map(lists_in).collect::<Outcome<_>>()?;
+    let pins: Vec<Pins> = match pins {
+        None => vec![Pins::new(); count],
+        Some(given) if given.len() == count => given.iter().map(pins_in).collect::<Outcome<_>>()?,
+        Some(given) => {
+            let expected = format!("{count} mappings, one a user");
+            return Err(Error::invalid("pins", expected, given.len()).into());
+        }
+    };
     let held = source.hold();
     let policy: &Policy = &policy;
     let shadow: Option<&Policy> = shadow.as_deref();
@@ -303,6 +329,7 @@ pub fn rank_many(
                     seed,
                     request_id,
                     target: targets.as_ref().map(|targets| targets[i].clone()),
+                    pins: pins[i].clone(),
                 });
             }
             let filter_us = start.elapsed().as_secs_f64() * 1e6 / count.max(1) as f64;

@@ -140,6 +140,16 @@ impl Slate {
     }
 
     #[getter]
+    fn unmet(&self) -> Vec<String> {
+        self.core.outcome.unmet.clone()
+    }
+
+    #[getter]
+    fn prices(&self) -> std::collections::BTreeMap<String, f64> {
+        self.core.outcome.prices.clone()
+    }
+
+    #[getter]
     fn pool_size(&self) -> usize {
         self.core.pool.rows.len()
     }

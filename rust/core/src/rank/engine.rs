@@ -15,7 +15,7 @@ use super::policy::Policy;
 use super::pool::{First, Known, Retriever};
 use super::reasons;
 use super::rng::Draws;
-use super::rules::Boost;
+use super::rules::{self, Boost};
 use super::slate::{Asked, PoolTrace, Slate};
 use super::slots::{fill, Deciders, Pool};
 use super::soft_caps;
@@ -79,7 +79,12 @@ impl Pool for Growing<'_> {
             .tie(self.rows[a as usize], self.rows[b as usize])
     }
 
-    fn deepen(&mut self, allowed: &mut dyn FnMut(u32) -> bool, clock: &mut Clock) -> Result<()> {
+    fn deepen(
+        &mut self,
+        allowed: &mut dyn FnMut(u32) -> bool,
+        noted: bool,
+        clock: &mut Clock,
+    ) -> Result<()> {
         self.pooled.extend(self.rows.iter().copied());
         let pooled = &self.pooled;
         let rows = self.retriever.deepen(self.rows.len().max(1), &mut |row| {
@@ -87,8 +92,27 @@ impl Pool for Growing<'_> {
         })?;
         clock.lap(Stage::Retrieve);
         if rows.is_empty() {
+            if noted {
+                self.steps.push(self.rows.len());
+            }
             return Ok(());
         }
+        self.append(rows, None, clock)
+    }
+
+    fn join(&mut self, rows: &[u32], clock: &mut Clock) -> Result<()> {
+        self.pooled.extend(self.rows.iter().copied());
+        let mut further: Vec<u32> = Vec::new();
+        for &row in rows {
+            if self.pooled.insert(row) {
+                further.push(row);
+            }
+        }
+        if further.is_empty() {
+            return Ok(());
+        }
+        let rows = self.retriever.join(further);
+        clock.lap(Stage::Retrieve);
         self.append(rows, None, clock)
     }
 }
@@ -112,6 +136,7 @@ pub(crate) fn run<'a>(
     let mut diversity = soft_caps::around(diversity, source, &spec.caps)?;
     let mut explore = explore::from_spec(source, spec.explore.as_ref(), inputs.to_vec(), asked.at)?;
     let draws = Draws::new(asked.seed, &asked.request_id);
+    let mut masks = rules::masks(source, policy, &asked, retriever)?;
 
     let First { rows, known, path } = retriever.first(want)?;
     clock.lap(Stage::Retrieve);
@@ -128,6 +153,7 @@ pub(crate) fn run<'a>(
     let deciders = Deciders {
         diversity: &mut *diversity,
         caps: &mut caps,
+        masks: &mut masks,
         explore: &mut *explore,
         draws: &draws,
     };
@@ -177,6 +203,7 @@ pub(crate) fn run<'a>(
             .collect(),
         term_names: blend.term_names(),
         terms,
+        outcome: masks.outcome(slots.len()),
         short_reason: reasons::short(slots.len(), asked.k, asked.counts, &caps),
         slots,
         pool: PoolTrace {

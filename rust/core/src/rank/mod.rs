@@ -6,8 +6,8 @@
 //!    score), `request`, `interests`, `signals`, `model` and `lists` (who asks, and what they bring),
 //!    `bind` (every signal finds its input, and nothing is ignored);
 //! 2. `pool` (retrieval through the [`Source`] seam), `blend` (normalised terms that add up exactly);
-//! 3. `slots` (the loop over slots), which asks `caps` (what may still be shown), `diversity` (what is
-//!    best given the slots above) with `soft_caps` (what too much of one thing costs), and `explore/`
+//! 3. `slots` (the loop over slots), which asks `caps` (what may still be shown), `mask` (what must
+//!    be), `diversity` (what is best given the slots above) with `soft_caps` (what too much of one thing costs), and `explore/`
 //!    with `rng` (what is drawn, and how likely it was);
 //! 4. `slate` and `reasons` (the result), `record` and `replay` (the same slate again, bit for bit).
 //!
@@ -28,6 +28,7 @@ mod engine;
 pub mod explore;
 mod interests;
 mod lists;
+mod mask;
 mod model;
 mod narrow;
 pub mod policy;
@@ -61,11 +62,12 @@ pub use candidates::{unnamed_space, Candidates};
 pub use counterfactual::counterfactual;
 pub use interests::{Combine, Interests, Taste};
 pub use lists::{List, ListCounts, ListsCounts};
+pub use mask::Outcome;
 pub use model::Predict;
 pub use policy::Policy;
 pub use record::{record_json, record_json_of, UserVectors, SCHEMA as RECORD_SCHEMA};
 pub use replay::replay;
-pub use request::{Counts, Eligibility, Request, Target, User};
+pub use request::{Counts, Eligibility, Pins, Request, Target, User};
 pub use signals::Signals;
 pub use slate::{Asked, PoolTrace, Slate};
 pub use slots::Slot;
@@ -144,6 +146,7 @@ fn rank_given(
         counts: eligible.counts,
         target: given.target.cloned(),
         lists: given.signals.list_counts(&eligible.rows),
+        pins: request.pins.clone(),
     };
     engine::run(
         source, policy, &bound, &boosts, &inputs, asked, &mut live, clock,

@@ -44,6 +44,12 @@ pub(crate) trait Retriever {
     /// Up to `want` further rows out of those that `allowed` lets through (which leaves out the ones
     /// already pooled). Empty when there is none.
     fn deepen(&mut self, want: usize, allowed: &mut dyn FnMut(u32) -> bool) -> Result<Vec<u32>>;
+
+    /// Whether a row may be shown.
+    fn is_eligible(&self, row: u32) -> bool;
+
+    /// Takes rows that may be shown, and were not retrieved, into the pool.
+    fn join(&mut self, rows: Vec<u32>) -> Vec<u32>;
 }
 
 /// Retrieval from a source.
@@ -201,6 +207,14 @@ impl Retriever for Live<'_> {
                 self.deepen(want, allowed)
             }
         }
+    }
+
+    fn is_eligible(&self, row: u32) -> bool {
+        self.eligible.contains(row)
+    }
+
+    fn join(&mut self, rows: Vec<u32>) -> Vec<u32> {
+        rows
     }
 }
 

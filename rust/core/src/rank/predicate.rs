@@ -87,6 +87,32 @@ impl fmt::Display for Match {
     }
 }
 
+impl fmt::Display for PredicateSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, (attribute, condition)) in self.0.iter().enumerate() {
+            let and = if i > 0 { " and " } else { "" };
+            write!(f, "{and}{attribute}")?;
+            match condition {
+                Condition::Is(value) => write!(f, " = {value}")?,
+                Condition::AnyOf(values) => {
+                    let values: Vec<String> = values.iter().map(Match::to_string).collect();
+                    write!(f, " in [{}]", values.join(", "))?;
+                }
+                Condition::Within(range) => {
+                    let unit = if range.time { " us" } else { "" };
+                    if let Some(from) = range.from {
+                        write!(f, " from {from}{unit}")?;
+                    }
+                    if let Some(to) = range.to {
+                        write!(f, " to {to}{unit}")?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
 impl Condition {
     fn values(&self) -> &[Match] {
         match self {

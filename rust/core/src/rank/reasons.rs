@@ -43,6 +43,7 @@ fn reason(slate: &Slate, at: usize, impersonal: Option<&str>) -> String {
     } else if slot.varied {
         parts.push("chosen for variety".into());
     }
+    parts.extend(slate.outcome.why.get(at).cloned().flatten());
     parts.extend(impersonal.map(str::to_string));
     parts.join("; ")
 }

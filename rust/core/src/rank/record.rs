@@ -57,6 +57,9 @@ pub(crate) struct Document {
     /// The request's own target of a calibrated slate; absent where there was none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) target: Option<Target>,
+    /// The request's own pins; absent where there were none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) pins: Vec<RecordedPin>,
     pub(crate) path: String,
     /// How much of each outside list was eligible; absent where there was no list.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -68,8 +71,22 @@ pub(crate) struct Document {
     pub(crate) terms: Vec<String>,
     pub(crate) choices: Vec<Choice>,
     pub(crate) short_reason: Option<String>,
+    /// What pins and minima wanted and could not be done.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) unmet: Vec<String>,
+    /// What minima cost, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) prices: BTreeMap<String, f64>,
     #[serde(default)]
     pub(crate) digest: String,
+}
+
+/// An item pinned to a slot.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RecordedPin {
+    pub(crate) slot: u64,
+    pub(crate) id: RecordId,
 }
 
 /// How many items were eligible.
@@ -287,6 +304,14 @@ pub(crate) fn document(slate: &Slate, content_hash: String) -> Document {
             eligible: asked.counts.eligible as u64,
         },
         target: asked.target.clone(),
+        pins: asked
+            .pins
+            .iter()
+            .map(|(&slot, id)| RecordedPin {
+                slot: slot as u64,
+                id: id.clone().into(),
+            })
+            .collect(),
         path: slate.path.as_str().into(),
         lists: asked
             .lists
@@ -326,6 +351,8 @@ pub(crate) fn document(slate: &Slate, content_hash: String) -> Document {
             })
             .collect(),
         short_reason: slate.short_reason.clone(),
+        unmet: slate.outcome.unmet.clone(),
+        prices: slate.outcome.prices.clone(),
         digest: String::new(),
     }
 }
@@ -413,6 +440,7 @@ mod tests {
                 eligible: 1,
             },
             target: None,
+            pins: vec![],
             path: "exact".into(),
             lists: BTreeMap::new(),
             pool: vec![
@@ -429,6 +457,8 @@ mod tests {
             terms: vec![name.into()],
             choices: vec![],
             short_reason: None,
+            unmet: vec![],
+            prices: BTreeMap::new(),
             digest: String::new(),
         }
     }

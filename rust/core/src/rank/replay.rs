@@ -18,7 +18,7 @@ use super::lists::ListCounts;
 use super::policy::Policy;
 use super::pool::{First, Retriever};
 use super::record::{digest, document, to_value, Document, SCHEMA};
-use super::request::{Counts, User};
+use super::request::{Counts, Pins, User};
 use super::rules;
 use super::signals::Signals;
 use super::slate::{Asked, Slate};
@@ -77,6 +77,7 @@ impl Recorded {
         let boosts = rules::boosts(source, policy)?;
         let inputs = explore_inputs(source, policy, signals)?;
         let mut pool = RecordedPool {
+            pooled: self.steps.iter().flatten().copied().collect(),
             steps: self.steps.iter(),
             path: self.path,
         };
@@ -152,6 +153,7 @@ fn try_read(json: &str, source: &dyn Source, user: Option<User>) -> Result<(Reco
             eligible: count("count", recorded.eligibility.eligible)?,
         },
         target: recorded.target.clone(),
+        pins: recorded_pins(&recorded)?,
         lists: recorded
             .lists
             .iter()
@@ -278,8 +280,22 @@ fn the_signals(recorded: &Document, steps: &[Vec<u32>]) -> Result<Signals> {
     Ok(signals)
 }
 
+fn recorded_pins(recorded: &Document) -> Result<Pins> {
+    let mut pins = Pins::new();
+    for pin in &recorded.pins {
+        let slot = usize::try_from(pin.slot)
+            .map_err(|_| Error::Replay(format!("it has an impossible slot: {}", pin.slot)))?;
+        if pins.insert(slot, Id::from(&pin.id)).is_some() {
+            return refuse(format!("slot {slot} is twice in its pins"));
+        }
+    }
+    Ok(pins)
+}
+
 /// The retrievals of a record, served in their order.
 struct RecordedPool<'a> {
+    /// The rows of all of them. A pinned item that may be shown is always among these.
+    pooled: HashSet<u32>,
     steps: std::slice::Iter<'a, Vec<u32>>,
     path: Path,
 }
@@ -295,6 +311,14 @@ impl Retriever for RecordedPool<'_> {
 
     fn deepen(&mut self, _: usize, _: &mut dyn FnMut(u32) -> bool) -> Result<Vec<u32>> {
         Ok(self.steps.next().cloned().unwrap_or_default())
+    }
+
+    fn is_eligible(&self, row: u32) -> bool {
+        self.pooled.contains(&row)
+    }
+
+    fn join(&mut self, _: Vec<u32>) -> Vec<u32> {
+        self.steps.next().cloned().unwrap_or_default()
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::eligible::RowSet;
 use crate::error::Result;
-use crate::ids::{IdMap, Ids};
+use crate::ids::{Id, IdMap, Ids};
 use crate::select::{select, Selection, Where};
 
 use super::interests::Taste;
@@ -16,6 +16,9 @@ pub type User = Vec<(String, Taste)>;
 
 /// Shares by the values' text, whatever they add up to.
 pub type Target = BTreeMap<String, f64>;
+
+/// Items by the slot that they are pinned to, from 0.
+pub type Pins = BTreeMap<usize, Id>;
 
 /// One request to rank.
 #[derive(Clone, Debug)]
@@ -36,6 +39,8 @@ pub struct Request {
     pub request_id: String,
     /// The shares that a calibrated slate aims at, in place of the policy's own.
     pub target: Option<Target>,
+    /// Items that slots must show, in place of the policy's own pins of these slots.
+    pub pins: Pins,
 }
 
 /// How many rows are eligible, and why the others are not.

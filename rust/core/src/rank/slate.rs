@@ -5,9 +5,10 @@ use std::sync::Arc;
 use crate::ids::{Id, Ids};
 
 use super::lists::ListsCounts;
+use super::mask::Outcome;
 use super::policy::Policy;
 use super::reasons;
-use super::request::{Counts, Target, User};
+use super::request::{Counts, Pins, Target, User};
 use super::slots::Slot;
 use super::source::Path;
 use super::timing::Timings;
@@ -31,6 +32,8 @@ pub struct Slate {
     pub pool: PoolTrace,
     /// Where the candidates came from.
     pub path: Path,
+    /// What pins and minima came to.
+    pub outcome: Outcome,
     /// Why there are fewer items than asked for.
     pub short_reason: Option<String>,
     /// How long each stage took.
@@ -77,6 +80,8 @@ pub struct Asked {
     pub target: Option<Target>,
     /// How much of each outside list was eligible.
     pub lists: ListsCounts,
+    /// The request's own pins.
+    pub pins: Pins,
 }
 
 impl Slate {

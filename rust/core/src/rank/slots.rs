@@ -10,6 +10,9 @@
 //! stated before stays as it was. Caps only fill up within a slate, so a masked row stays masked, and
 //! only rows that no cap masks are worth retrieving: one deepening either gives an `E` with something
 //! in it, or there is nothing left to show.
+//!
+//! Pins and minima narrow `E` before anything is chosen (see `mask`); where they would leave nothing of it, the pool
+//! deepens for them in the same way.
 
 use std::cmp::Ordering;
 
@@ -18,6 +21,7 @@ use crate::error::Result;
 use super::caps::Caps;
 use super::diversity::Diversity;
 use super::explore::{Estimate, Explore, SlotView};
+use super::mask::{Clause, Masks};
 use super::rng::Draws;
 use super::timing::{Clock, Stage};
 
@@ -32,8 +36,17 @@ pub trait Pool {
     /// `Less` when entry `a` comes before entry `b` at equal score.
     fn tie(&self, a: u32, b: u32) -> Ordering;
 
-    /// Appends entries whose rows `allowed` lets through; none when there is nothing more.
-    fn deepen(&mut self, allowed: &mut dyn FnMut(u32) -> bool, clock: &mut Clock) -> Result<()>;
+    /// Appends entries whose rows `allowed` lets through; none when there is nothing more, which is noted among
+    /// the steps where others may follow (`noted`).
+    fn deepen(
+        &mut self,
+        allowed: &mut dyn FnMut(u32) -> bool,
+        noted: bool,
+        clock: &mut Clock,
+    ) -> Result<()>;
+
+    /// Appends those of these rows that are not in yet.
+    fn join(&mut self, rows: &[u32], clock: &mut Clock) -> Result<()>;
 }
 
 /// A filled slot. Entries are positions in the pool.
@@ -63,6 +76,8 @@ pub struct Deciders<'a, 'c> {
     pub diversity: &'a mut dyn Diversity,
     /// Masks entries given the slots above.
     pub caps: &'a mut Caps<'c>,
+    /// Narrows slots to what they must show.
+    pub(crate) masks: &'a mut Masks<'c>,
     /// Draws one of the eligible entries.
     pub explore: &'a mut dyn Explore,
     /// The request's random numbers.
@@ -76,91 +91,234 @@ pub fn fill(
     deciders: Deciders<'_, '_>,
     clock: &mut Clock,
 ) -> Result<Vec<Slot>> {
-    let Deciders {
-        diversity,
-        caps,
-        explore,
-        draws,
-    } = deciders;
+    let draws = deciders.draws;
+    let mut state = State {
+        deciders,
+        open: Vec::new(),
+        exhausted: false,
+    };
     let mut slots: Vec<Slot> = Vec::new();
-    // The eligible set, by (score descending, id).
-    let mut open: Vec<u32> = Vec::new();
     let mut values: Vec<f64> = Vec::new();
-    take_in(pool, 0, &mut open, diversity, caps);
-    explore.extend(pool.rows())?;
+    state.take_in(pool, 0)?;
+    state.reserve(pool, clock)?;
     clock.lap(Stage::Diversify);
 
     while slots.len() < k {
-        if open.is_empty() {
-            let before = pool.rows().len();
-            let mut scratch = Vec::new();
-            let blocked = &*caps;
-            pool.deepen(&mut |row| blocked.admits_row(row, &mut scratch), clock)?;
-            take_in(pool, before, &mut open, diversity, caps);
-            explore.extend(&pool.rows()[before..])?;
-            if open.is_empty() {
-                break;
-            }
-        }
-        let greedy = diversity.best(&open);
-        let slot = slots.len() as u64;
+        let slot = slots.len();
+        let Some(narrowed) = state.narrow(slot, pool, clock)? else {
+            break;
+        };
+        let State { deciders, open, .. } = &mut state;
+        let eligible: &[u32] = narrowed.set.as_deref().unwrap_or(open);
         values.clear();
-        if explore.reads_values(slot) {
-            diversity.values(&open, &mut values);
+        if deciders.explore.reads_values(slot as u64) {
+            deciders.diversity.values(eligible, &mut values);
         }
         clock.lap(Stage::Diversify);
         let view = SlotView {
-            slot,
-            eligible: &open,
+            slot: slot as u64,
+            eligible,
             scores: pool.scores(),
             values: &values,
-            greedy,
+            greedy: narrowed.greedy,
         };
-        let drawn = explore.draw(&view, draws);
-        explore.took(&view, drawn.position);
-        let entry = open[drawn.position];
+        let drawn = deciders.explore.draw(&view, draws);
+        deciders.explore.took(&view, drawn.position);
+        let entry = eligible[drawn.position];
         slots.push(Slot {
             entry,
             propensity: drawn.propensity,
-            explored: drawn.position != greedy,
-            eligible: open.len() as u32,
-            greedy: open[greedy],
-            varied: greedy != 0,
+            explored: drawn.position != narrowed.greedy,
+            eligible: eligible.len() as u32,
+            greedy: eligible[narrowed.greedy],
+            varied: narrowed.greedy != 0,
             support: drawn.support,
             estimate: drawn.estimate,
         });
+        deciders.masks.filled(slot, entry, &narrowed.by);
         clock.lap(Stage::Explore);
-        open.remove(drawn.position);
-        if caps.take(entry) {
-            open.retain(|&entry| {
-                let admitted = caps.admits(entry);
-                if !admitted {
-                    diversity.closed(entry);
-                }
-                admitted
-            });
+        let at = match narrowed.set {
+            None => Some(drawn.position),
+            // A reserved entry is not among the open ones.
+            Some(_) => open.iter().position(|&other| other == entry),
+        };
+        if let Some(at) = at {
+            open.remove(at);
         }
-        diversity.chosen(entry);
+        if !deciders.masks.is_counted(entry) && deciders.caps.take(entry) {
+            state.close_capped();
+        }
+        state.deciders.diversity.chosen(entry);
         clock.lap(Stage::Diversify);
     }
     Ok(slots)
 }
 
-/// Makes the pool's entries from `first` on known to the deciders, and those that may be chosen open.
-fn take_in(
-    pool: &dyn Pool,
-    first: usize,
-    open: &mut Vec<u32>,
-    diversity: &mut dyn Diversity,
-    caps: &mut Caps<'_>,
-) {
-    let (rows, scores) = (pool.rows(), pool.scores());
-    caps.extend(&rows[first..]);
-    diversity.extend(rows, scores, first);
-    open.extend((first as u32..rows.len() as u32).filter(|&entry| caps.admits(entry)));
-    open.sort_unstable_by(|&a, &b| {
-        scores[b as usize]
-            .total_cmp(&scores[a as usize])
-            .then_with(|| pool.tie(a, b))
-    });
+/// The eligible set of a slot, as masks narrowed it.
+struct Narrowed {
+    /// `None` for all that is open.
+    set: Option<Vec<u32>>,
+    /// Position of the greedy choice.
+    greedy: usize,
+    /// The masks that changed the set.
+    by: Vec<Clause>,
+}
+
+struct State<'a, 'c> {
+    deciders: Deciders<'a, 'c>,
+    /// What could be chosen if no mask were there, by (score descending, id).
+    open: Vec<u32>,
+    /// No further row can be pooled.
+    exhausted: bool,
+}
+
+impl State<'_, '_> {
+    /// Makes the pool's entries from `first` on known to the deciders, and those that may be chosen open.
+    fn take_in(&mut self, pool: &dyn Pool, first: usize) -> Result<()> {
+        let (rows, scores) = (pool.rows(), pool.scores());
+        let Deciders {
+            diversity,
+            caps,
+            masks,
+            explore,
+            ..
+        } = &mut self.deciders;
+        caps.extend(&rows[first..]);
+        masks.extend(&rows[first..]);
+        diversity.extend(rows, scores, first);
+        explore.extend(&rows[first..])?;
+        let further = first as u32..rows.len() as u32;
+        self.open
+            .extend(further.filter(|&entry| caps.admits(entry)));
+        self.open.sort_unstable_by(|&a, &b| {
+            scores[b as usize]
+                .total_cmp(&scores[a as usize])
+                .then_with(|| pool.tie(a, b))
+        });
+        Ok(())
+    }
+
+    /// Brings pinned items into the pool, and keeps them for their slots.
+    fn reserve(&mut self, pool: &mut dyn Pool, clock: &mut Clock) -> Result<()> {
+        if !self.deciders.masks.has_pinned_items() {
+            return Ok(());
+        }
+        let before = pool.rows().len();
+        let rows: Vec<u32> = self.deciders.masks.rows().collect();
+        pool.join(&rows, clock)?;
+        self.take_in(pool, before)?;
+        let Deciders { caps, masks, .. } = &mut self.deciders;
+        masks.reserve(pool.rows(), caps);
+        self.open.retain(|&entry| !masks.is_counted(entry));
+        self.close_capped();
+        Ok(())
+    }
+
+    /// Closes the entries that caps mask by now.
+    fn close_capped(&mut self) {
+        let Deciders {
+            caps, diversity, ..
+        } = &mut self.deciders;
+        self.open.retain(|&entry| {
+            let admitted = caps.admits(entry);
+            if !admitted {
+                diversity.closed(entry);
+            }
+            admitted
+        });
+    }
+
+    /// Deepens the pool by rows that no cap masks and that these masks let through.
+    fn deepen(&mut self, clauses: &[Clause], pool: &mut dyn Pool, clock: &mut Clock) -> Result<()> {
+        let before = pool.rows().len();
+        let mut scratch = Vec::new();
+        let Deciders { caps, masks, .. } = &self.deciders;
+        let mut allowed =
+            |row| caps.admits_row(row, &mut scratch) && masks.admits_row(clauses, row);
+        pool.deepen(&mut allowed, !clauses.is_empty(), clock)?;
+        self.take_in(pool, before)
+    }
+
+    /// The eligible set of a slot; `None` when there is nothing left to show.
+    fn narrow(
+        &mut self,
+        slot: usize,
+        pool: &mut dyn Pool,
+        clock: &mut Clock,
+    ) -> Result<Option<Narrowed>> {
+        let alone = |entry: u32| Narrowed {
+            set: Some(vec![entry]),
+            greedy: 0,
+            by: Vec::new(),
+        };
+        if let Some(entry) = self.deciders.masks.fixed_at(slot) {
+            return Ok(Some(alone(entry)));
+        }
+        if self.open.is_empty() && !self.exhausted {
+            self.deepen(&[], pool, clock)?;
+            self.exhausted = self.open.is_empty();
+        }
+        if self.open.is_empty() {
+            return Ok(self.deciders.masks.release().map(alone));
+        }
+        let clauses = self.possible(slot, pool, clock)?;
+        let Deciders {
+            diversity, masks, ..
+        } = &mut self.deciders;
+        // Before any part of it: see `Diversity::best`.
+        let mut greedy = diversity.best(&self.open);
+        let mut set: Option<Vec<u32>> = None;
+        let mut by = Vec::new();
+        for clause in clauses {
+            let whole = set.as_deref().unwrap_or(&self.open);
+            let within = |&entry: &u32| masks.admits(&clause, entry);
+            let part: Vec<u32> = whole.iter().copied().filter(within).collect();
+            if part.len() == whole.len() {
+                continue;
+            }
+            let best = whole[greedy];
+            // The best of all is the best of every part that it is in.
+            greedy = match part.iter().position(|&entry| entry == best) {
+                Some(position) => position,
+                None => diversity.best(&part),
+            };
+            let scores = pool.scores();
+            let cost = scores[best as usize] - scores[part[greedy] as usize];
+            masks.narrowed(&clause, part[greedy], cost);
+            set = Some(part);
+            by.push(clause);
+        }
+        Ok(Some(Narrowed { set, greedy, by }))
+    }
+
+    /// The masks of a slot that leave something together, each with what the pool was deepened for.
+    fn possible(
+        &mut self,
+        slot: usize,
+        pool: &mut dyn Pool,
+        clock: &mut Clock,
+    ) -> Result<Vec<Clause>> {
+        let mut kept: Vec<Clause> = Vec::new();
+        for clause in self.deciders.masks.clauses(slot) {
+            kept.push(clause);
+            if self.any_open(&kept) {
+                continue;
+            }
+            if !self.exhausted && !self.deciders.masks.is_futile(&kept) {
+                self.deepen(&kept, pool, clock)?;
+                if self.any_open(&kept) {
+                    continue;
+                }
+                self.deciders.masks.set_futile(kept.clone());
+            }
+            kept.pop();
+        }
+        Ok(kept)
+    }
+
+    fn any_open(&self, clauses: &[Clause]) -> bool {
+        let masks = &self.deciders.masks;
+        let all = |entry: u32| clauses.iter().all(|clause| masks.admits(clause, entry));
+        self.open.iter().any(|&entry| all(entry))
+    }
 }

@@ -7,7 +7,7 @@
 //! - caps on it, and `Calibrated` by it;
 //! - the condition of an explorer's `only` on it: the other conditions stay. An explorer whose posterior reads it
 //!   goes altogether;
-//! - of the rules, boosts of that name, and those with a condition on it. What a rule hid is not in the pool, and
+//! - of the rules, boosts and minima of that name, and those with a condition on it. What a rule hid is not in the pool, and
 //!   stays out.
 //!
 //! What is left may hold no signal: every score is then 0, and the order that of the ids.
@@ -138,11 +138,11 @@ fn of_diversity(spec: &DiversitySpec) -> Option<&str> {
 fn of_rule(rule: &RuleSpec) -> Vec<&str> {
     let mut names = Vec::new();
     let conditions = match rule {
-        RuleSpec::Boost { r#where, name, .. } => {
+        RuleSpec::Boost { r#where, name, .. } | RuleSpec::AtLeast { r#where, name, .. } => {
             names.extend(name.as_deref());
             Some(r#where)
         }
-        RuleSpec::Hide { r#where, .. } => r#where.as_ref(),
+        RuleSpec::Hide { r#where, .. } | RuleSpec::Pin { r#where, .. } => r#where.as_ref(),
     };
     names.extend(
         conditions

@@ -54,6 +54,7 @@ pub trait Diversity {
     /// Each slot's first call is with all that is open; others with a part of it may follow, for a choice among
     /// some of the entries. What is prepared for all in the first call after [`Diversity::extend`] is so for all
     /// indeed, and a shorter `open` is known to be a part.
+    /// A slot whose item is given has no call, and that item may never have been open.
     fn best(&mut self, open: &[u32]) -> usize {
         let mut best = 0;
         let mut best_value = f64::NEG_INFINITY;

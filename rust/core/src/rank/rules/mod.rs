@@ -1,11 +1,13 @@
 //! Rules of merchandising, beside what is learnt: one file a kind.
 //!
 //! They apply in the order in which a policy lists them. `boost` adds to the score of some items, and is
-//! a term of its own; `hide` takes items out of what is eligible, before anything is retrieved.
+//! a term of its own; `hide` takes items out of what is eligible, before anything is retrieved; `slots` are
+//! pins and minima, which narrow what a slot can show.
 
 mod boost;
 mod hide;
 mod id;
+mod slots;
 
 use std::collections::BTreeSet;
 
@@ -20,6 +22,7 @@ use super::source::Source;
 pub(crate) use boost::Boost;
 pub(crate) use hide::hidden;
 pub use id::RuleId;
+pub(crate) use slots::masks;
 
 /// A rule of a policy.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -44,18 +47,45 @@ pub enum RuleSpec {
         #[serde(default)]
         ids: Option<Vec<RuleId>>,
     },
+    /// A slot shows this item, or the best of those that match.
+    Pin {
+        /// From 0.
+        slot: i64,
+        /// The item; `None` with `where`.
+        #[serde(default)]
+        id: Option<RuleId>,
+        /// Which items; `None` with `id`.
+        #[serde(default)]
+        r#where: Option<PredicateSpec>,
+    },
+    /// So many matching items or more are among the first.
+    AtLeast {
+        /// How many.
+        count: i64,
+        /// Which items.
+        r#where: PredicateSpec,
+        /// Among the first so many; `None` for the whole slate.
+        #[serde(default)]
+        top: Option<i64>,
+        /// Name of its price; a policy fills in `at_least`, `at_least_2`, … where there is none.
+        #[serde(default)]
+        name: Option<String>,
+    },
 }
 
-/// Gives names to boosts that have none: `boost` to the first boost, `boost_2` to the second.
+/// Gives names to boosts and minima that have none: `boost` to the first boost, `boost_2` to the second.
 pub(crate) fn fill_names(rules: &mut [RuleSpec]) {
-    let names = rules.iter_mut().filter_map(|rule| match rule {
-        RuleSpec::Boost { name, .. } => Some(name),
-        RuleSpec::Hide { .. } => None,
-    });
-    for (i, name) in names.enumerate() {
-        name.get_or_insert_with(|| match i {
-            0 => "boost".into(),
-            _ => format!("boost_{}", i + 1),
+    let (mut boosts, mut minima) = (0, 0);
+    for rule in rules {
+        let (name, kind, count) = match rule {
+            RuleSpec::Boost { name, .. } => (name, "boost", &mut boosts),
+            RuleSpec::AtLeast { name, .. } => (name, "at_least", &mut minima),
+            RuleSpec::Hide { .. } | RuleSpec::Pin { .. } => continue,
+        };
+        *count += 1;
+        name.get_or_insert_with(|| match count {
+            1 => kind.into(),
+            _ => format!("{kind}_{count}"),
         });
     }
 }
@@ -63,6 +93,8 @@ pub(crate) fn fill_names(rules: &mut [RuleSpec]) {
 /// Checks what can be checked without a source; names are filled in.
 pub(crate) fn validate(rules: &[RuleSpec], signals: &[SignalSpec]) -> Result<()> {
     let mut names: BTreeSet<&str> = signals.iter().map(SignalSpec::name).collect();
+    let mut minima = BTreeSet::new();
+    let (mut pinned, mut pins) = (BTreeSet::new(), BTreeSet::new());
     for (at, rule) in rules.iter().enumerate() {
         match rule {
             RuleSpec::Boost { r#where, by, name } => {
@@ -88,6 +120,19 @@ pub(crate) fn validate(rules: &[RuleSpec], signals: &[SignalSpec]) -> Result<()>
             }
             RuleSpec::Hide { r#where, ids } => {
                 hide::validate(at, r#where.as_ref(), ids.as_deref())?
+            }
+            RuleSpec::Pin { slot, id, r#where } => {
+                let (id, r#where) = (id.as_ref(), r#where.as_ref());
+                slots::validate_pin(at, *slot, id, r#where, &mut pinned, &mut pins)?;
+            }
+            RuleSpec::AtLeast {
+                count,
+                r#where,
+                top,
+                name,
+            } => {
+                let name = name.as_deref().unwrap_or_default();
+                slots::validate_minimum(at, (*count, *top), r#where, name, &mut minima)?;
             }
         }
     }
