@@ -47,6 +47,7 @@ pub(crate) fn parse(json: &str, catalog: &Catalog) -> Result<Request> {
         seed: document.seed,
         request_id: document.request_id,
         target: None,
+        allow: None,
     })
 }
 

@@ -165,7 +165,7 @@ fn pair((slate, shadow): (core::Slate, core::Slate), origin: Origin, filter_us: 
 }
 
 #[pyfunction]
-#[pyo3(signature = (source, user, policy, k, r#where, exclude, signals, models, lists, at_us, seed, request_id, target, shadow))]
+#[pyo3(signature = (source, user, policy, k, r#where, exclude, signals, models, lists, at_us, seed, request_id, target, shadow, allow))]
 #[allow(clippy::too_many_arguments)] // One for each argument of the Python function.
 pub fn rank(
     py: Python<'_>,
@@ -183,8 +183,11 @@ pub fn rank(
     request_id: String,
     target: Option<core::Target>,
     shadow: Option<PyRef<'_, Policy>>,
+    allow: Option<[bool; 3]>,
 ) -> Outcome<Pair> {
     let start = Instant::now();
+    let allow = allow.map(allow_in);
+    let exclude = exclude.filter(|_| allow.is_none_or(|allow| allow.history));
     let mut user = user.map(user_in).transpose()?;
     let filter = Filter::new("where", r#where)?;
     let exclude = convert::optional_ids("exclude", exclude)?;
@@ -209,6 +212,7 @@ pub fn rank(
                 seed,
                 request_id,
                 target,
+                allow,
             };
             let filter_us = start.elapsed().as_secs_f64() * 1e6;
             if let Some(shadow) = shadow {
@@ -222,7 +226,7 @@ pub fn rank(
 }
 
 #[pyfunction]
-#[pyo3(signature = (source, users, count, policy, k, r#where, exclude, signals, models, lists, at_us, seed, request_ids, num_threads, targets, shadow))]
+#[pyo3(signature = (source, users, count, policy, k, r#where, exclude, signals, models, lists, at_us, seed, request_ids, num_threads, targets, shadow, allow))]
 #[allow(clippy::too_many_arguments)] // One for each argument of the Python function.
 pub fn rank_many(
     py: Python<'_>,
@@ -242,8 +246,11 @@ pub fn rank_many(
     num_threads: i64,
     targets: Option<Vec<core::Target>>,
     shadow: Option<PyRef<'_, Policy>>,
+    allow: Option<[bool; 3]>,
 ) -> Outcome<Vec<Pair>> {
     let start = Instant::now();
+    let allow = allow.map(allow_in);
+    let exclude = exclude.filter(|_| allow.is_none_or(|allow| allow.history));
     let mut users = users_in(users, count)?;
     if request_ids.len() != count {
         return Err(Error::invalid(
@@ -303,6 +310,7 @@ pub fn rank_many(
                     seed,
                     request_id,
                     target: targets.as_ref().map(|targets| targets[i].clone()),
+                    allow,
                 });
             }
             let filter_us = start.elapsed().as_secs_f64() * 1e6 / count.max(1) as f64;
@@ -360,6 +368,15 @@ pub fn counterfactual(
             ))
         })
     })
+}
+
+/// Profile, history, signals.
+fn allow_in([profile, history, signals]: [bool; 3]) -> core::Allow {
+    core::Allow {
+        history,
+        profile,
+        signals,
+    }
 }
 
 fn user_in(user: &Bound<'_, PyDict>) -> Outcome<User> {

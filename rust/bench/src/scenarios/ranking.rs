@@ -62,6 +62,7 @@ impl Desk {
             seed: 7,
             request_id: format!("r-{i}"),
             target: None,
+            allow: None,
         }
     }
 

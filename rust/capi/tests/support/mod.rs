@@ -191,6 +191,7 @@ pub fn record_of_core(catalog: &Catalog) -> String {
         seed: SEED,
         request_id: "küche-1".into(),
         target: None,
+        allow: None,
     };
     let policy = Arc::new(Policy::parse(POLICY).unwrap());
     let slate = rank::rank(catalog, &policy, &request).unwrap();

@@ -8,6 +8,7 @@ use crate::error::Result;
 use crate::ids::{IdMap, Ids};
 use crate::select::{select, Selection, Where};
 
+use super::allow::Allow;
 use super::interests::Taste;
 use super::signals::Signals;
 
@@ -36,6 +37,8 @@ pub struct Request {
     pub request_id: String,
     /// The shares that a calibrated slate aims at, in place of the policy's own.
     pub target: Option<Target>,
+    /// Which personal input may be used; `None` where nothing was said, and all of it may.
+    pub allow: Option<Allow>,
 }
 
 /// How many rows are eligible, and why the others are not.

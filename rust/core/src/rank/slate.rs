@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use crate::ids::{Id, Ids};
 
+use super::allow::Allow;
 use super::lists::ListsCounts;
+use super::origin::Origin;
 use super::policy::Policy;
 use super::reasons;
 use super::request::{Counts, Target, User};
@@ -41,6 +43,8 @@ pub struct Slate {
     pub policy: Arc<Policy>,
     /// The source's generation when the slate was made.
     pub generation: u64,
+    /// The source in words; `None` where it says nothing, or a replayed record did not.
+    pub origin: Option<Origin>,
 }
 
 /// The pool of a slate, in order of pooling.
@@ -77,6 +81,8 @@ pub struct Asked {
     pub target: Option<Target>,
     /// How much of each outside list was eligible.
     pub lists: ListsCounts,
+    /// Which personal input it allowed, where it said so.
+    pub allow: Option<Allow>,
 }
 
 impl Slate {
@@ -135,6 +141,11 @@ impl Slate {
     /// The id of a pool entry.
     pub fn pool_id(&self, entry: u32) -> Id {
         self.pool.ids.get(entry as usize)
+    }
+
+    /// The categories of personal input that the request did not allow.
+    pub fn masked(&self) -> Vec<&'static str> {
+        self.asked.allow.map_or_else(Vec::new, Allow::masked)
     }
 
     /// Why each item is where it is: short texts for people.

@@ -82,6 +82,7 @@ pub fn request(source: &dyn Source, user: Option<Vec<(&str, Vec<f32>)>>, k: usiz
         seed: 7,
         request_id: "r-1".into(),
         target: None,
+        allow: None,
     }
 }
 
