@@ -306,3 +306,17 @@ def test_rules_of_slots_are_documents():
     for rule in rules:
         assert type(rule).from_json(rule.to_json()) == rule
         assert eval(repr(rule), {**vars(pc)}) == rule
+
+
+def test_a_record_with_a_pin_does_not_pass_for_one_by_score():
+    """What another policy's record tells of items that its pin may leave out: nothing, and that is said."""
+    free = pc.Policy(explore=pc.EpsilonGreedy(0.3))
+    bound = pc.Policy(explore=pc.EpsilonGreedy(0.3), rules=[pc.Pin(0, where={"kind": "c"})])
+    one, other = (pc.rank(_items(), None, p, 3, seed=3, request_id="r") for p in (free, bound))
+    assert one.ids[0] != other.ids[0]
+    with pytest.raises(ValueError, match="whether a pin or a minimum leaves the item out"):
+        pc.ope.propensities(one.record(), other.record())
+    # Of the same policy with another epsilon everything stands in the record.
+    less = pc.Policy(explore=pc.EpsilonGreedy(0.1), rules=bound.rules)
+    found = pc.ope.propensities(other.record(), less)
+    assert found[0] == pytest.approx(0.95 if other.ids[0] == 5 else 0.05)
