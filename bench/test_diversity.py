@@ -68,8 +68,11 @@ def pools(size: int) -> list[Pool]:
     return out
 
 
-def rank(pool: Pool, kind: Any) -> pc.Slate:
-    policy = pc.Policy(len(pool.scores), diversity=kind)
+def policy_of(size: int, kind: Any) -> pc.Policy:
+    return pc.Policy(size, diversity=kind)
+
+
+def rank(pool: Pool, policy: pc.Policy) -> pc.Slate:
     return pc.rank(pool.candidates, None, policy, K, seed=1, request_id="r")
 
 
@@ -173,7 +176,8 @@ def peer_of(kind: str) -> Callable[[Pool], Callable[[], np.ndarray]]:
 @pytest.mark.parametrize("kind", KINDS)
 def test_diversity(benchmark, kind: str, size: int) -> None:
     part, definition = KINDS[kind]
-    slates = [rank(pool, part) for pool in pools(size)]
+    policy = policy_of(size, part)
+    slates = [rank(pool, policy) for pool in pools(size)]
     errors = [follow(p, s.ids, definition(p)) for p, s in zip(pools(size), slates, strict=True)]
     assert all(len(slate) == K for slate in slates)
     # Float32 cosines, and for the residual of an item that is nearly spent their accumulated rounding.
@@ -185,12 +189,12 @@ def test_diversity(benchmark, kind: str, size: int) -> None:
     assert same > 0.9, f"pyversity chooses otherwise in {1 - same:.0%} of the slots: another objective"
     measure(
         benchmark,
-        lambda i: rank(pools(size)[i], part),
+        lambda i: rank(pools(size)[i], policy),
         range(len(pools(size))),
         rounds=5 if size < 10_000 else 2,
         peer=lambda i: calls[i](),
     )
-    stage = np.median([rank(pool, part).timings_us["diversify"] for pool in pools(size)])
+    stage = np.median([rank(pool, policy).timings_us["diversify"] for pool in pools(size)])
     benchmark.extra_info.update(
         data=f"clustered_20k_{DIM}",
         what=f"{kind}: pool {size:,}, k {K}",
@@ -206,6 +210,7 @@ def test_diversity(benchmark, kind: str, size: int) -> None:
 @pytest.mark.parametrize("kind", ["DPP, window", "Calibrated"])
 def test_diversity_without_a_peer(benchmark, kind: str, size: int) -> None:
     part = pc.DPP(DIVERSITY, window=WINDOW) if kind == "DPP, window" else pc.Calibrated("genre", DIVERSITY)
+    policy = policy_of(size, part)
     pool = pools(size)[0]
 
     def windowed(shown: list[int]) -> np.ndarray:
@@ -218,10 +223,10 @@ def test_diversity_without_a_peer(benchmark, kind: str, size: int) -> None:
         divergence = np.where(p > 0, p * np.log(np.where(p > 0, p, 1) / np.where(p > 0, q, 1)), 0).sum(axis=1)
         return (1 - DIVERSITY) * pool.relevance - DIVERSITY * divergence[pool.genres]
 
-    error = follow(pool, rank(pool, part).ids, windowed if kind == "DPP, window" else calibrated)
+    error = follow(pool, rank(pool, policy).ids, windowed if kind == "DPP, window" else calibrated)
     assert error < 1e-4, f"a choice that is {error:.1e} below the best"
-    measure(benchmark, lambda i: rank(pools(size)[i], part), range(len(pools(size))), rounds=3)
-    stage = np.median([rank(one, part).timings_us["diversify"] for one in pools(size)])
+    measure(benchmark, lambda i: rank(pools(size)[i], policy), range(len(pools(size))), rounds=3)
+    stage = np.median([rank(one, policy).timings_us["diversify"] for one in pools(size)])
     benchmark.extra_info.update(
         data=f"clustered_20k_{DIM}",
         what=f"{kind}: pool {size:,}, k {K}",
