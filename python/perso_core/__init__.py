@@ -15,6 +15,7 @@ log of decisions is good for afterwards: `pc.ope`, `pc.interleave`, `pc.drift`, 
 from typing import TYPE_CHECKING, Any
 
 from . import _core
+from ._audit import record_schema, user_hash
 from ._core import FormatError, ReplayError, __version__
 from .beside import Shadow
 from .blend import Blend, Decay, Listed, Model, Signal
@@ -35,7 +36,7 @@ from .results import Fitted, Hit, Hits, Slate, SlateBatch, SlateItem, Tuning
 from .rules import AtLeast, Boost, Hide, Pin
 
 if TYPE_CHECKING:
-    from . import agreement, drift, exposure, interleave, ope
+    from . import agreement, drift, exposure, interleave, ope, records
 
 __all__ = [
     "DPP",
@@ -90,12 +91,15 @@ __all__ = [
     "interleave",
     "ope",
     "rank",
+    "record_schema",
+    "records",
     "replay",
     "topk",
+    "user_hash",
 ]
 
 # Loaded when they are first used: who only ranks does not wait for them.
-_LATER = frozenset({"agreement", "drift", "exposure", "interleave", "ope"})
+_LATER = frozenset({"agreement", "drift", "exposure", "interleave", "ope", "records"})
 
 
 def __getattr__(name: str) -> Any:

@@ -35,6 +35,11 @@ def kind_of(value: object) -> str:
     return f"{type(value).__name__} {text}" if len(text) <= 60 else type(value).__name__
 
 
+def kind_of_secret(value: object) -> str:
+    """What a value is, without what it says."""
+    return f"{len(value)} bytes" if isinstance(value, bytes) else type(value).__name__
+
+
 # --- numbers ---------------------------------------------------------------------------------------
 
 
@@ -444,6 +449,25 @@ def _kind(argument: str, value: object) -> str:
     if isinstance(value, list | tuple | np.ndarray):
         return "list[str]"
     raise wrong_type(argument, f"values of {_TYPES}, or None", kind_of(value))
+
+
+# --- consent ---------------------------------------------------------------------------------------
+
+CATEGORIES = ("profile", "history", "signals")
+
+
+def allowed(argument: str, value: object) -> tuple[bool, bool, bool]:
+    """Whether each category of personal input may be used; what is not named may."""
+    if not isinstance(value, Mapping):
+        raise wrong_type(argument, "a mapping of categories to bools, or None", kind_of(value))
+    found = dict.fromkeys(CATEGORIES, True)
+    for name, may in value.items():
+        if name not in CATEGORIES:
+            raise invalid(argument, "keys among " + ", ".join(map(repr, CATEGORIES)), repr(name))
+        if not isinstance(may, bool):
+            raise wrong_type(f"{argument}[{name!r}]", "a bool", kind_of(may))
+        found[name] = may
+    return found["profile"], found["history"], found["signals"]
 
 
 # --- signals ---------------------------------------------------------------------------------------

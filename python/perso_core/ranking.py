@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from . import _convert, _core, _lists
 from . import models as _models
-from ._types import Ids, Lists, Models, Moment, Pins, Signals, Target, User, Where
+from ._types import Allow, Ids, Lists, Models, Moment, Pins, Signals, Target, User, Where
 from .beside import Shadow
 from .candidates import Candidates
 from .catalog import Catalog
@@ -46,6 +46,7 @@ def rank(
     target: Target | None = ...,
     pins: Pins | None = ...,
     shadow: Policy | None = ...,
+    allow: Allow | None = ...,
 ) -> Slate: ...
 @overload
 def rank(
@@ -66,6 +67,7 @@ def rank(
     target: Target | Sequence[Target] | None = ...,
     pins: Pins | Sequence[Pins] | None = ...,
     shadow: Policy | None = ...,
+    allow: Allow | None = ...,
 ) -> Any: ...
 def rank(
     cat: Catalog | Candidates,
@@ -85,6 +87,7 @@ def rank(
     target: Target | Sequence[Target] | None = None,
     pins: Pins | Sequence[Pins] | None = None,
     shadow: Policy | None = None,
+    allow: Allow | None = None,
 ) -> Slate | SlateBatch:
     """Rank items for a user, or for many users at once.
 
@@ -126,6 +129,11 @@ def rank(
             request id and inputs. Nobody is shown its slate: that is `slate.shadow.slate`, with how alike the two
             are. The slate and its record are what they are without. What the request brings has to be of use to one
             of the two; an error of the shadow's is raised too, and begins with "shadow".
+        allow: {category: bool}: the personal input that may be used: "profile" (`user` and `target`), "history"
+            (`exclude`) and "signals" (`signals`). A category that is not named may be. What may not is treated as if
+            it had not been given, before anything looks at it: without the profile there is no user, nor a batch. A
+            signal that is withheld is read from the attribute of its name; where there is none, its term is 0.
+            None where nothing is said; else the record has it.
 
     Returns:
         A `Slate`; for a batch a `SlateBatch`. The GIL is released meanwhile.
@@ -139,6 +147,12 @@ def rank(
     if not isinstance(policy, Policy):
         raise _convert.wrong_type("policy", "a Policy", _convert.kind_of(policy))
     k = _convert.integer("k", k, 1)
+    allowed_input = None if allow is None else _convert.allowed("allow", allow)
+    if allowed_input is not None:
+        profile, history, brought = allowed_input
+        user, target = (user, target) if profile else (None, None)
+        exclude = exclude if history else None
+        signals = signals if brought else None
     allowed = _convert.mask_or_ids("where", where)
     numbers = _convert.signals(signals)
     if shadow is not None and not isinstance(shadow, Policy):
@@ -172,6 +186,7 @@ def rank(
                 None if target is None else shares("target", target),
                 None if pins is None else given_pins("pins", pins),
                 second,
+                allowed_input,
             )
         )
     names = _request_ids(request_id, count)
@@ -194,6 +209,7 @@ def rank(
         _targets(target, count),
         _pins(pins, count),
         second,
+        allowed_input,
     )
     return SlateBatch([_shown(pair) for pair in pairs])
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _convert, _core
+from ._audit import user_hash
 
 if TYPE_CHECKING:
     import pyarrow
@@ -311,19 +312,37 @@ class Slate:
         """The hash of the policy that made it."""
         return self._core.policy_hash
 
-    def record(self, *, user: bool = True) -> dict[str, Any]:
+    @property
+    def masked(self) -> list[str]:
+        """The categories of personal input that `allow` withheld, sorted."""
+        return self._core.masked
+
+    def record(
+        self, *, user: bool = True, user_key: str | None = None, hash_key: bytes | None = None
+    ) -> dict[str, Any]:
         """The decision record: a JSON document from which `replay` makes the slate again.
 
         Args:
             user: whether the record holds the user's vectors. Without them it holds their hashes, and
                 `replay` has to be given the vectors.
+            user_key: your name for the user. The record holds `user_hash(user_key, hash_key)` as
+                `user_key_hmac`, and never the name.
+            hash_key: the secret of that hash, at least 16 bytes; goes with `user_key`.
         """
-        document: dict[str, Any] = json.loads(self.record_json(user=user))
+        text = self.record_json(user=user, user_key=user_key, hash_key=hash_key)
+        document: dict[str, Any] = json.loads(text)
         return document
 
-    def record_json(self, *, user: bool = True) -> str:
+    def record_json(
+        self, *, user: bool = True, user_key: str | None = None, hash_key: bytes | None = None
+    ) -> str:
         """The decision record as JSON text, for a log: what `record` parses, for less time."""
-        return self._core.record(bool(user))
+        keyed = None
+        if user_key is not None:
+            keyed = user_hash(user_key, hash_key)
+        elif hash_key is not None:
+            raise _convert.invalid("hash_key", "None without a user_key", _convert.kind_of_secret(hash_key))
+        return self._core.record(bool(user), keyed)
 
     def to_arrow(self) -> pyarrow.Table:
         """A table, one row an item: what a log of slates needs. Needs pyarrow."""

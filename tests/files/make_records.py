@@ -110,7 +110,7 @@ def cases():
         capped = pc.Policy(15, BLEND, None, {"shelf": 2}, explore)
         yield f"{name}, capped", "int", user, capped, {}, False
     for name, blend in BLENDS.items():
-        used = {space: user[space] for space in (name == "raw" and "b" or "a")}
+        used = {space: user[space] for space in ("b" if name == "raw" else "a")}
         yield name, "int", used, pc.Policy(25, blend, explore=pc.EpsilonGreedy(0.1)), {}, False
     mine = pc.Policy(
         20, pc.Blend({"a": 1.0}, mine=0.5, théma=0.2), pc.DPP(0.3), {"genre": 3}, pc.Softmax(0.3)

@@ -48,6 +48,7 @@ pub(crate) fn parse(json: &str, catalog: &Catalog) -> Result<Request> {
         request_id: document.request_id,
         target: None,
         pins: Default::default(),
+        allow: None,
     })
 }
 

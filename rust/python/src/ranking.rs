@@ -179,7 +179,7 @@ fn pair((slate, shadow): (core::Slate, core::Slate), origin: Origin, filter_us: 
 }
 
 #[pyfunction]
-#[pyo3(signature = (source, user, policy, k, r#where, exclude, signals, models, lists, at_us, seed, request_id, target, pins, shadow))]
+#[pyo3(signature = (source, user, policy, k, r#where, exclude, signals, models, lists, at_us, seed, request_id, target, pins, shadow, allow))]
 #[allow(clippy::too_many_arguments)] // One for each argument of the Python function.
 pub fn rank(
     py: Python<'_>,
@@ -198,8 +198,11 @@ pub fn rank(
     target: Option<core::Target>,
     pins: Option<GivenPins<'_>>,
     shadow: Option<PyRef<'_, Policy>>,
+    allow: Option<[bool; 3]>,
 ) -> Outcome<Pair> {
     let start = Instant::now();
+    let allow = allow.map(allow_in);
+    let exclude = exclude.filter(|_| allow.is_none_or(|allow| allow.history));
     let mut user = user.map(user_in).transpose()?;
     let filter = Filter::new("where", r#where)?;
     let exclude = convert::optional_ids("exclude", exclude)?;
@@ -226,6 +229,7 @@ pub fn rank(
                 request_id,
                 target,
                 pins,
+                allow,
             };
             let filter_us = start.elapsed().as_secs_f64() * 1e6;
             if let Some(shadow) = shadow {
@@ -239,7 +243,7 @@ pub fn rank(
 }
 
 #[pyfunction]
-#[pyo3(signature = (source, users, count, policy, k, r#where, exclude, signals, models, lists, at_us, seed, request_ids, num_threads, targets, pins, shadow))]
+#[pyo3(signature = (source, users, count, policy, k, r#where, exclude, signals, models, lists, at_us, seed, request_ids, num_threads, targets, pins, shadow, allow))]
 #[allow(clippy::too_many_arguments)] // One for each argument of the Python function.
 pub fn rank_many(
     py: Python<'_>,
@@ -260,8 +264,11 @@ pub fn rank_many(
     targets: Option<Vec<core::Target>>,
     pins: Option<Vec<GivenPins<'_>>>,
     shadow: Option<PyRef<'_, Policy>>,
+    allow: Option<[bool; 3]>,
 ) -> Outcome<Vec<Pair>> {
     let start = Instant::now();
+    let allow = allow.map(allow_in);
+    let exclude = exclude.filter(|_| allow.is_none_or(|allow| allow.history));
     let mut users = users_in(users, count)?;
     if request_ids.len() != count {
         return Err(Error::invalid(
@@ -330,6 +337,7 @@ pub fn rank_many(
                     request_id,
                     target: targets.as_ref().map(|targets| targets[i].clone()),
                     pins: pins[i].clone(),
+                    allow,
                 });
             }
             let filter_us = start.elapsed().as_secs_f64() * 1e6 / count.max(1) as f64;
@@ -387,6 +395,15 @@ pub fn counterfactual(
             ))
         })
     })
+}
+
+/// Profile, history, signals.
+fn allow_in([profile, history, signals]: [bool; 3]) -> core::Allow {
+    core::Allow {
+        history,
+        profile,
+        signals,
+    }
 }
 
 fn user_in(user: &Bound<'_, PyDict>) -> Outcome<User> {

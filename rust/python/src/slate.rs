@@ -108,6 +108,11 @@ impl Slate {
     }
 
     #[getter]
+    fn masked(&self) -> Vec<&'static str> {
+        self.core.masked()
+    }
+
+    #[getter]
     fn term_names(&self) -> Vec<String> {
         self.core.term_names.clone()
     }
@@ -206,7 +211,7 @@ impl Slate {
 
     /// The decision record as a JSON document; without `user` it holds hashes in place of the
     /// user's vectors.
-    fn record(&self, py: Python<'_>, user: bool) -> Outcome<String> {
+    fn record(&self, py: Python<'_>, user: bool, user_key_hmac: Option<&str>) -> Outcome<String> {
         let user = if user {
             UserVectors::Included
         } else {
@@ -217,7 +222,12 @@ impl Slate {
                 Origin::Catalog(hash) => hash.clone(),
                 Origin::Candidates(core) => core.content_hash(),
             };
-            Ok(rank::record_json_of(&self.core, &hash, user)?)
+            Ok(rank::record_json_of(
+                &self.core,
+                &hash,
+                user,
+                user_key_hmac,
+            )?)
         })
     }
 }

@@ -63,6 +63,7 @@ impl Desk {
             request_id: format!("r-{i}"),
             target: None,
             pins: Default::default(),
+            allow: None,
         }
     }
 

@@ -192,6 +192,7 @@ pub fn record_of_core(catalog: &Catalog) -> String {
         request_id: "küche-1".into(),
         target: None,
         pins: Default::default(),
+        allow: None,
     };
     let policy = Arc::new(Policy::parse(POLICY).unwrap());
     let slate = rank::rank(catalog, &policy, &request).unwrap();

@@ -5,9 +5,9 @@ use crate::column::Column;
 use crate::eligible::RowSet;
 use crate::error::Result;
 use crate::ids::IdMap;
-use crate::rank::{Path, Retrieved, Source, SpaceInfo};
+use crate::rank::{Origin, OriginSpace, Path, Retrieved, Source, SpaceInfo};
 use crate::store::{Query, Rounded};
-use crate::vectors::{Ask, Found};
+use crate::vectors::{Ask, Found, Vectors};
 
 impl Source for Catalog {
     fn ids(&self) -> &IdMap {
@@ -68,6 +68,23 @@ impl Source for Catalog {
 
     fn generation(&self) -> u64 {
         self.generation
+    }
+
+    fn origin(&self) -> Option<Origin> {
+        let space = |(info, vectors): (&SpaceInfo, &Vectors)| {
+            let space = OriginSpace {
+                dim: info.dim as u64,
+                metric: info.metric.as_str().into(),
+                dtype: vectors.store().dtype().as_str().into(),
+                layout: Some(vectors.layout().as_str().into()),
+            };
+            (info.name.clone(), space)
+        };
+        Some(Origin {
+            kind: "catalog".into(),
+            items: self.ids.len() as u64,
+            spaces: self.infos.iter().zip(&self.spaces).map(space).collect(),
+        })
     }
 
     fn content_hash(&self) -> String {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::threads;
 
+use super::allow::without_masked;
 use super::bind::{space_of_bare_vector, Ask};
 use super::narrow::{Narrowed, Uses};
 use super::policy::Policy;
@@ -26,6 +27,8 @@ pub fn rank_beside(
     shadow: &Arc<Policy>,
     request: &Request,
 ) -> Result<(Slate, Slate)> {
+    let masked = without_masked(request);
+    let request = masked.as_ref().unwrap_or(request);
     let ask = Ask {
         user: request.user.as_deref(),
         signals: &request.signals,

@@ -31,6 +31,8 @@ pub(crate) enum Input<'a> {
     },
     /// The numbers of a list from outside.
     List(&'a List),
+    /// A signal that is withheld, and no attribute has its name: missing for every row.
+    Withheld,
     /// What a model makes of the signal's features.
     Model(&'a dyn Predict),
 }
@@ -131,7 +133,7 @@ pub(crate) fn bind_used<'a>(
                     }
                     Some(Input::Signal(values))
                 }
-                None => Some(Input::Attribute(numeric_column(source, name)?)),
+                None => Some(attribute(source, ask.signals, name)?),
             },
             SignalSpec::Decay {
                 name,
@@ -236,7 +238,7 @@ fn bind_features<'a>(
             }
             Feature::Other(Input::Signal(values))
         } else {
-            Feature::Other(Input::Attribute(numeric_column(source, name)?))
+            Feature::Other(attribute(source, signals, name)?)
         });
     }
     Ok(out)
@@ -256,7 +258,7 @@ pub(crate) fn explore_inputs<'a>(
                 }
                 Ok((name, Input::Signal(values)))
             }
-            None => Ok((name, Input::Attribute(numeric_column(source, name)?))),
+            None => Ok((name, attribute(source, signals, name)?)),
         })
         .collect()
 }
@@ -377,6 +379,15 @@ fn bind_similarity<'a>(
                     .join(", ")
             ),
         )),
+    }
+}
+
+/// The attribute that stands for a signal which was not given.
+fn attribute<'a>(source: &'a dyn Source, signals: &Signals, name: &str) -> Result<Input<'a>> {
+    match numeric_column(source, name) {
+        Ok(column) => Ok(Input::Attribute(column)),
+        Err(_) if signals.are_withheld() => Ok(Input::Withheld),
+        Err(error) => Err(error),
     }
 }
 

@@ -450,6 +450,7 @@ impl<'a> Blend<'a> {
                 None => f64::NAN,
             })),
             Input::List(list) => out.extend(rows.iter().map(|&row| list.value(row))),
+            Input::Withheld => out.extend(rows.iter().map(|_| f64::NAN)),
             Input::Model(_) => {}
         }
         Ok(())

@@ -14,6 +14,7 @@ use crate::metric::{Dtype, Metric};
 use crate::scored::{Scored, TieBreak};
 use crate::store::{Rounded, RoundedRows, VectorStore};
 
+use super::origin::{Origin, OriginSpace};
 use super::policy::hex;
 use super::source::{Path, Retrieved, Source, SpaceInfo};
 
@@ -241,6 +242,23 @@ impl Source for Candidates {
             hash.update(&bytes);
         }
         hex(&hash.finalize())
+    }
+
+    fn origin(&self) -> Option<Origin> {
+        let space = |info: &SpaceInfo| OriginSpace {
+            dim: info.dim as u64,
+            metric: info.metric.as_str().into(),
+            dtype: Dtype::F32.as_str().into(),
+            layout: None,
+        };
+        let spaces = self.spaces.iter();
+        Some(Origin {
+            kind: "candidates".into(),
+            items: self.len() as u64,
+            spaces: spaces
+                .map(|info| (info.name.clone(), space(info)))
+                .collect(),
+        })
     }
 
     fn given_scores(&self) -> Option<&[f64]> {

@@ -217,6 +217,7 @@ pub(crate) fn run<'a>(
         asked,
         policy: policy.clone(),
         generation: source.generation(),
+        origin: source.origin(),
         timings: clock.stop(),
     })
 }

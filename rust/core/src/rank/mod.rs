@@ -4,12 +4,12 @@
 //!
 //! 1. `policy` (what is wanted, validated once) with `rules/` and `predicate` (what holds beside the
 //!    score), `request`, `interests`, `signals`, `model` and `lists` (who asks, and what they bring),
-//!    `bind` (every signal finds its input, and nothing is ignored);
+//!    `allow` (what of it may be used), `bind` (every signal finds its input, and nothing is ignored);
 //! 2. `pool` (retrieval through the [`Source`] seam), `blend` (normalised terms that add up exactly);
 //! 3. `slots` (the loop over slots), which asks `caps` (what may still be shown), `mask` (what must
 //!    be), `diversity` (what is best given the slots above) with `soft_caps` (what too much of one thing costs), and `explore/`
 //!    with `rng` (what is drawn, and how likely it was);
-//! 4. `slate` and `reasons` (the result), `record` and `replay` (the same slate again, bit for bit).
+//! 4. `slate` and `reasons` (the result), `origin` (what it was made from), `record` and `replay` (the same slate again, bit for bit).
 //!
 //! `beside` ranks one request by two policies, each with its share of it (`narrow`). `counterfactual` ranks a
 //! recorded pool by what is left of its policy without some names (`without`).
@@ -17,6 +17,7 @@
 //! Everything here is a pure function of the source's content, the policy and the request. Ties are
 //! ordered by id, so nothing depends on the order of rows, on hashes or on threads.
 
+mod allow;
 mod beside;
 mod bind;
 pub mod blend;
@@ -31,6 +32,7 @@ mod lists;
 mod mask;
 mod model;
 mod narrow;
+mod origin;
 pub mod policy;
 mod pool;
 pub mod predicate;
@@ -56,6 +58,7 @@ use crate::error::{Error, Result};
 use crate::threads;
 
 pub use crate::select::Where;
+pub use allow::Allow;
 pub use beside::{rank_beside, rank_many_beside, space_of_bare_vector_beside};
 pub use bind::space_of_bare_vector;
 pub use candidates::{unnamed_space, Candidates};
@@ -64,6 +67,7 @@ pub use interests::{Combine, Interests, Taste};
 pub use lists::{List, ListCounts, ListsCounts};
 pub use mask::Outcome;
 pub use model::Predict;
+pub use origin::{Origin, OriginSpace};
 pub use policy::Policy;
 pub use record::{record_json, record_json_of, UserVectors, SCHEMA as RECORD_SCHEMA};
 pub use replay::replay;
@@ -79,6 +83,8 @@ pub use timing::{Clock, Stage, Timings};
 /// A slate has `min(k, eligible)` items, or fewer where caps forbid more; then it says why.
 /// Time: the retrieval, then O(pool signals + k pool dim).
 pub fn rank(source: &dyn Source, policy: &Arc<Policy>, request: &Request) -> Result<Slate> {
+    let masked = allow::without_masked(request);
+    let request = masked.as_ref().unwrap_or(request);
     rank_given(source, policy, request, &Given::all(request))
 }
 
@@ -116,6 +122,13 @@ fn rank_given(
     if request.k == 0 {
         return Err(Error::invalid("k", "at least 1", 0));
     }
+    if request.allow.is_some_and(|allow| !allow.history) && request.eligible.counts.excluded > 0 {
+        return Err(Error::invalid(
+            "eligible",
+            "rows chosen without the history that is not allowed",
+            format!("{} excluded", request.eligible.counts.excluded),
+        ));
+    }
     let ask = bind::Ask {
         user: given.user.map(Vec::as_slice),
         signals: given.signals,
@@ -147,6 +160,7 @@ fn rank_given(
         target: given.target.cloned(),
         lists: given.signals.list_counts(&eligible.rows),
         pins: request.pins.clone(),
+        allow: request.allow,
     };
     engine::run(
         source, policy, &bound, &boosts, &inputs, asked, &mut live, clock,
@@ -167,6 +181,8 @@ pub fn rank_many(
         requests,
         || (),
         |(), request| {
+            let masked = allow::without_masked(request);
+            let request = masked.as_ref().unwrap_or(request);
             let given = Given {
                 hidden: Some(&hidden),
                 ..Given::all(request)

@@ -12,13 +12,18 @@ const TERMS: usize = 3;
 
 /// One text per slot.
 pub(crate) fn reasons(slate: &Slate) -> Vec<String> {
-    let impersonal = impersonal(slate);
+    let masked = slate.masked();
+    let of_all: Vec<String> = impersonal(slate)
+        .map(str::to_string)
+        .into_iter()
+        .chain((!masked.is_empty()).then(|| format!("not allowed: {}", masked.join(", "))))
+        .collect();
     (0..slate.len())
-        .map(|slot| reason(slate, slot, impersonal))
+        .map(|slot| reason(slate, slot, &of_all))
         .collect()
 }
 
-fn reason(slate: &Slate, at: usize, impersonal: Option<&str>) -> String {
+fn reason(slate: &Slate, at: usize, of_all: &[String]) -> String {
     let slot = &slate.slots[at];
     // Terms of boosts come after those of signals.
     let signals = slate.term_names.len() - rules::boost_count(&slate.policy);
@@ -44,7 +49,7 @@ fn reason(slate: &Slate, at: usize, impersonal: Option<&str>) -> String {
         parts.push("chosen for variety".into());
     }
     parts.extend(slate.outcome.why.get(at).cloned().flatten());
-    parts.extend(impersonal.map(str::to_string));
+    parts.extend_from_slice(of_all);
     parts.join("; ")
 }
 
@@ -84,7 +89,12 @@ fn impersonal(slate: &Slate) -> Option<&'static str> {
         return Some("not personalised: the policy uses no similarity");
     }
     let used = similarities.any(|spec| slate.term_names.iter().any(|name| name == spec.name()));
-    (!used).then_some("not personalised: no user vector was given")
+    let masked = slate.asked.allow.is_some_and(|allow| !allow.profile);
+    (!used).then_some(if masked {
+        "not personalised: the request does not allow the profile"
+    } else {
+        "not personalised: no user vector was given"
+    })
 }
 
 /// What is left without support.

@@ -15,7 +15,9 @@ use sha2::{Digest, Sha256};
 use crate::error::{Error, Result};
 use crate::ids::{Id, Ids};
 
+use super::allow::Allow;
 use super::interests::{Combine, Interests, Taste};
+use super::origin::Origin;
 use super::policy::{hex, PolicySpec};
 use super::record_text;
 use super::request::Target;
@@ -51,6 +53,15 @@ pub(crate) struct Document {
     pub(crate) content_hash: String,
     pub(crate) policy_hash: String,
     pub(crate) policy: PolicySpec,
+    /// What the slate was made from; absent in earlier records.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) source: Option<Origin>,
+    /// The personal input that the request allowed; absent where it said nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) allow: Option<Allow>,
+    /// A keyed hash of the user's key, by which a log is searched; absent where none was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) user_key_hmac: Option<String>,
     pub(crate) user: Option<BTreeMap<String, RecordedTaste>>,
     pub(crate) user_sha256: Option<BTreeMap<String, String>>,
     pub(crate) eligibility: Eligible,
@@ -231,13 +242,20 @@ pub fn record_json(slate: &Slate, source: &dyn Source, user: UserVectors) -> Res
             source.generation()
         )));
     }
-    record_json_of(slate, &source.content_hash(), user)
+    record_json_of(slate, &source.content_hash(), user, None)
 }
 
 /// The record of a slate whose source had `content_hash` when the slate was made: for callers that
-/// noted the hash then, because the source may have changed since.
-pub fn record_json_of(slate: &Slate, content_hash: &str, user: UserVectors) -> Result<String> {
+/// noted the hash then, because the source may have changed since. `user_key_hmac` is a keyed hash of
+/// whatever names the user outside, in hex: a replay ignores it.
+pub fn record_json_of(
+    slate: &Slate,
+    content_hash: &str,
+    user: UserVectors,
+    user_key_hmac: Option<&str>,
+) -> Result<String> {
     let mut document = document(slate, content_hash.to_owned());
+    document.user_key_hmac = user_key_hmac.map(str::to_owned);
     if user == UserVectors::Hashed {
         document.user = None;
     }
@@ -286,6 +304,9 @@ pub(crate) fn document(slate: &Slate, content_hash: String) -> Document {
         content_hash,
         policy_hash: slate.policy.hash().into(),
         policy: slate.policy.spec().clone(),
+        source: slate.origin.clone(),
+        allow: asked.allow,
+        user_key_hmac: None,
         user: asked.user.as_ref().map(|user| {
             user.iter()
                 .map(|(space, taste)| (space.clone(), RecordedTaste::new(taste)))
@@ -427,6 +448,9 @@ mod tests {
             content_hash: "c".into(),
             policy_hash: "p".into(),
             policy: serde_json::from_str(policy).unwrap(),
+            source: None,
+            allow: None,
+            user_key_hmac: None,
             user: Some(BTreeMap::from([(
                 name.into(),
                 RecordedTaste::Vector(numbers.to_vec()),

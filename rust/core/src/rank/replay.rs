@@ -15,7 +15,7 @@ use crate::ids::Id;
 use super::bind::{bind, explore_inputs, Ask};
 use super::engine;
 use super::lists::ListCounts;
-use super::policy::Policy;
+use super::policy::{Policy, SignalSpec};
 use super::pool::{First, Retriever};
 use super::record::{digest, document, to_value, Document, SCHEMA};
 use super::request::{Counts, Pins, User};
@@ -134,6 +134,7 @@ fn try_read(json: &str, source: &dyn Source, user: Option<User>) -> Result<(Reco
             "item {id} of its pool is one that its policy hides"
         ));
     }
+    check_allowed(&recorded, &policy)?;
     let signals = the_signals(&recorded, &steps)?;
 
     let count = |name: &str, n: u64| {
@@ -165,6 +166,7 @@ fn try_read(json: &str, source: &dyn Source, user: Option<User>) -> Result<(Reco
                 Ok((name.clone(), counts))
             })
             .collect::<Result<_>>()?,
+        allow: recorded.allow,
     };
     let inputs = Recorded {
         policy,
@@ -173,14 +175,20 @@ fn try_read(json: &str, source: &dyn Source, user: Option<User>) -> Result<(Reco
         steps,
         path,
     };
-    let slate = inputs.rank(
+    let mut slate = inputs.rank(
         source,
         &inputs.policy,
         inputs.asked.clone(),
         &inputs.signals,
     )?;
 
+    // A replayed slate says of its source what the record says; layouts are no part of the content.
+    slate.origin = match (&recorded.source, slate.origin) {
+        (Some(recorded), Some(again)) => Some(again.with_layouts_of(recorded)),
+        _ => recorded.source.clone(),
+    };
     let mut again = document(&slate, content_hash);
+    again.user_key_hmac.clone_from(&recorded.user_key_hmac);
     again.library = recorded.library.clone();
     again.generation = recorded.generation;
     if recorded.user.is_none() {
@@ -239,6 +247,29 @@ fn the_user(recorded: &Document, given: Option<User>) -> Result<Option<User>> {
     Ok(Some(user))
 }
 
+/// A record holds nothing of what its request did not allow.
+fn check_allowed(recorded: &Document, policy: &Policy) -> Result<()> {
+    let Some(allow) = recorded.allow else {
+        return Ok(());
+    };
+    let holds = |what: &str| refuse(format!("it holds {what}, which its request did not allow"));
+    if !allow.profile && (recorded.user_sha256.is_some() || recorded.target.is_some()) {
+        return holds("a profile");
+    }
+    if !allow.history && recorded.eligibility.excluded > 0 {
+        return holds("excluded items");
+    }
+    let answered = |name: &str| {
+        let kept = |s: &SignalSpec| matches!(s, SignalSpec::Model { .. } | SignalSpec::List { .. });
+        let named = |s: &SignalSpec| kept(s) && s.name() == name;
+        policy.signals().iter().any(named)
+    };
+    if !allow.signals && recorded.signals.keys().any(|name| !answered(name)) {
+        return holds("signals");
+    }
+    Ok(())
+}
+
 fn pool_rows(recorded: &Document, source: &dyn Source) -> Result<Vec<Vec<u32>>> {
     let mut seen = HashSet::new();
     let mut steps = Vec::with_capacity(recorded.pool.len());
@@ -262,6 +293,9 @@ fn pool_rows(recorded: &Document, source: &dyn Source) -> Result<Vec<Vec<u32>>> 
 fn the_signals(recorded: &Document, steps: &[Vec<u32>]) -> Result<Signals> {
     let pooled: usize = steps.iter().map(Vec::len).sum();
     let mut signals = Signals::new();
+    if recorded.allow.is_some_and(|allow| !allow.signals) {
+        signals.withhold();
+    }
     for (name, values) in &recorded.signals {
         if values.len() != pooled {
             return refuse(format!(

@@ -8,6 +8,7 @@ use crate::error::Result;
 use crate::ids::{Id, IdMap, Ids};
 use crate::select::{select, Selection, Where};
 
+use super::allow::Allow;
 use super::interests::Taste;
 use super::signals::Signals;
 
@@ -41,6 +42,8 @@ pub struct Request {
     pub target: Option<Target>,
     /// Items that slots must show, in place of the policy's own pins of these slots.
     pub pins: Pins,
+    /// Which personal input may be used; `None` where nothing was said, and all of it may.
+    pub allow: Option<Allow>,
 }
 
 /// How many rows are eligible, and why the others are not.

@@ -18,6 +18,8 @@ pub struct Signals {
     by_name: BTreeMap<String, Arc<SignalValues>>,
     models: BTreeMap<String, Arc<dyn Predict>>,
     lists: BTreeMap<String, Arc<List>>,
+    /// Whether what came is withheld, so that what is lacking is missing rather than wrong.
+    withheld: bool,
 }
 
 /// The numbers of one signal. A row without one contributes 0.
@@ -129,6 +131,26 @@ impl Signals {
         Ok(())
     }
 
+    /// The same without the numbers that the caller brought; models and lists stay.
+    pub(crate) fn withheld(&self) -> Self {
+        Signals {
+            by_name: BTreeMap::new(),
+            models: self.models.clone(),
+            lists: self.lists.clone(),
+            withheld: true,
+        }
+    }
+
+    /// Says that numbers are lacking because they are withheld.
+    pub(crate) fn withhold(&mut self) {
+        self.withheld = true;
+    }
+
+    /// Whether they are.
+    pub(crate) fn are_withheld(&self) -> bool {
+        self.withheld
+    }
+
     /// A model that has been given.
     pub(crate) fn model(&self, name: &str) -> Option<&dyn Predict> {
         self.models.get(name).map(|model| &**model)
@@ -210,6 +232,7 @@ impl Signals {
             by_name: some(&self.by_name, signal),
             models: some(&self.models, model),
             lists: some(&self.lists, list),
+            withheld: self.withheld,
         }
     }
 

@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use crate::ids::{Id, Ids};
 
+use super::allow::Allow;
 use super::lists::ListsCounts;
 use super::mask::Outcome;
+use super::origin::Origin;
 use super::policy::Policy;
 use super::reasons;
 use super::request::{Counts, Pins, Target, User};
@@ -44,6 +46,8 @@ pub struct Slate {
     pub policy: Arc<Policy>,
     /// The source's generation when the slate was made.
     pub generation: u64,
+    /// The source in words; `None` where it says nothing, or a replayed record did not.
+    pub origin: Option<Origin>,
 }
 
 /// The pool of a slate, in order of pooling.
@@ -82,6 +86,8 @@ pub struct Asked {
     pub lists: ListsCounts,
     /// The request's own pins.
     pub pins: Pins,
+    /// Which personal input it allowed, where it said so.
+    pub allow: Option<Allow>,
 }
 
 impl Slate {
@@ -140,6 +146,11 @@ impl Slate {
     /// The id of a pool entry.
     pub fn pool_id(&self, entry: u32) -> Id {
         self.pool.ids.get(entry as usize)
+    }
+
+    /// The categories of personal input that the request did not allow.
+    pub fn masked(&self) -> Vec<&'static str> {
+        self.asked.allow.map_or_else(Vec::new, Allow::masked)
     }
 
     /// Why each item is where it is: short texts for people.

@@ -9,6 +9,8 @@ use crate::metric::Metric;
 use crate::scored::Scored;
 use crate::store::Rounded;
 
+use super::origin::Origin;
+
 /// A space, as ranking sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SpaceInfo {
@@ -105,6 +107,11 @@ pub trait Source: Sync {
 
     /// Stands for the content alone: equal content, equal hash.
     fn content_hash(&self) -> String;
+
+    /// What a record says of it beside the hash of its content.
+    fn origin(&self) -> Option<Origin> {
+        None
+    }
 
     /// Scores by row that came with the candidates. Where they exist they are the similarity signal,
     /// and [`Source::retrieve`] orders by them whatever the space and query.

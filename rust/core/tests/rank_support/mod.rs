@@ -83,6 +83,7 @@ pub fn request(source: &dyn Source, user: Option<Vec<(&str, Vec<f32>)>>, k: usiz
         request_id: "r-1".into(),
         target: None,
         pins: Default::default(),
+        allow: None,
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! Beta: counts of what went well and what did not, added to those of the prior; a missing count is 0,
 //! so an item that nobody has seen has the prior. Gaussian: a mean and a standard deviation; an item
-//! with either missing has the prior, and is refused where there is none.
+//! with either missing has the prior, and is refused where there is none. A number that is withheld
+//! from the request, and no attribute has its name, counts for nothing there: 0 with certainty.
 
 use crate::error::{Error, Result};
 use crate::rank::bind::Input;
@@ -257,6 +258,12 @@ impl<'a> Posterior<'a> {
             PosteriorSpec::Gaussian { prior, .. } => {
                 let (mean, std) = (value(0), value(1));
                 if let Some(missing) = [mean, std].iter().position(|x| x.is_nan()) {
+                    let withheld =
+                        |(_, input): &(&str, Input<'_>)| matches!(input, Input::Withheld);
+                    if prior.is_none() && self.inputs.iter().any(withheld) {
+                        let (mean, std) = (0.0, 0.0);
+                        return Ok(Belief::Gaussian { mean, std });
+                    }
                     let Some([mean, std]) = *prior else {
                         let expected = "a number for every candidate, or a prior for those without";
                         return Err(self.wrong(missing, row, expected, "none"));
