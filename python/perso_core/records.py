@@ -217,8 +217,32 @@ def _types(pa: Any, ids: Any) -> dict[str, Any]:
 
 
 _FIELDS = frozenset(
-    "request_id at seed k policy_hash policy path choices terms pool signals target user user_sha256 user_key_hmac "
-    "allow eligibility short_reason source generation content_hash schema library digest".split()
+    [
+        "request_id",
+        "at",
+        "seed",
+        "k",
+        "policy_hash",
+        "policy",
+        "path",
+        "choices",
+        "terms",
+        "pool",
+        "signals",
+        "target",
+        "user",
+        "user_sha256",
+        "user_key_hmac",
+        "allow",
+        "eligibility",
+        "short_reason",
+        "source",
+        "generation",
+        "content_hash",
+        "schema",
+        "library",
+        "digest",
+    ]
 )
 
 
