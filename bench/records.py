@@ -57,11 +57,17 @@ def main():
         assert back == records
         lines = "\n".join(texts).encode()
         print(f"records {'with' if user else 'without'} the user's vectors")
-        print(f"  JSON lines       {len(lines) / SLATES:8,.0f} bytes  {SLATES / written:8,.0f} records/s written")
+        print(
+            f"  JSON lines       {len(lines) / SLATES:8,.0f} bytes  {SLATES / written:8,.0f} records/s written"
+        )
         print(f"  JSON lines, gzip {len(gzip.compress(lines, 6)) / SLATES:8,.0f} bytes")
         print(f"  json.loads       {'':8}        {SLATES / parsed:8,.0f} records/s")
-        print(f"  Arrow in memory  {table.nbytes / SLATES:8,.0f} bytes  {SLATES / built:8,.0f} records/s from dicts")
-        print(f"  Parquet, zstd    {len(file) / SLATES:8,.0f} bytes  {SLATES / stored:8,.0f} records/s from Arrow")
+        print(
+            f"  Arrow in memory  {table.nbytes / SLATES:8,.0f} bytes  {SLATES / built:8,.0f} records/s from dicts"
+        )
+        print(
+            f"  Parquet, zstd    {len(file) / SLATES:8,.0f} bytes  {SLATES / stored:8,.0f} records/s from Arrow"
+        )
         print(f"  from_arrow       {'':8}        {SLATES / read:8,.0f} records/s from Parquet to dicts")
 
 

@@ -46,7 +46,7 @@ def made(held):
     target = {"war": 0.5, "noir": 0.25, "drama": 0.25}
     policy = pc.Policy(
         20,
-        pc.Blend({"a": 1.0}, ctr=pc.Model(["similarity", "pop"])),
+        pc.Blend({"a": 1.0}, ctr=pc.Model(["similarity", "pop"]), bm25=pc.Listed(0.5)),
         pc.Calibrated("genre", 0.9, target),
         explore=pc.ThompsonSampling(alpha="clicks", beta="skips", draws=64),
     )
@@ -56,6 +56,7 @@ def made(held):
         policy,
         10,
         models={"ctr": lambda x: x[:, 0]},
+        lists={"bm25": [1, 8, 15, 4242]},
         target=target,
         allow={"history": False},
         at="0001-01-01T00:00:00Z",
@@ -132,6 +133,7 @@ def test_schema_and_core_know_the_same_fields(made, held):
         ("allow",),
         ("choices", 0),
         ("eligibility",),
+        ("lists", "bm25"),
         ("pool", 0),
         ("source",),
         ("source", "spaces", "a"),
@@ -158,6 +160,7 @@ def test_schema_and_core_know_the_same_fields(made, held):
     assert optional == {
         ("allow",),
         ("choices", 0, "support"),
+        ("lists",),
         ("source",),
         ("source", "spaces", "a", "layout"),
         ("source", "spaces", "b", "layout"),

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["from_arrow", "to_arrow"]
 
 # Fields that are never null: where a column has a null, the record has no such field.
-_OPTIONAL = frozenset({"allow", "source", "target", "user_key_hmac"})
+_OPTIONAL = frozenset({"allow", "lists", "source", "target", "user_key_hmac"})
 _CHOICE_OPTIONAL = frozenset({"support", "propensity_kind", "draws", "standard_error"})
 _AS_JSON = ("policy", "source")
 _MAPS = ("user", "user_sha256", "signals", "target")
@@ -118,6 +118,8 @@ def _row(document: Mapping[str, Any], texts: dict[str, tuple[Any, str]]) -> dict
     for name in _MAPS:
         if row.get(name) is not None:
             row[name] = list(row[name].items())
+    if row.get("lists") is not None:
+        row["lists"] = [(name, _split(one, _LISTED, frozenset())) for name, one in row["lists"].items()]
     row["eligibility"] = _split(row["eligibility"], _ELIGIBILITY, frozenset())
     row["pool"] = [_split(step, _STEP, frozenset()) for step in row["pool"]]
     row["choices"] = [_split(choice, _CHOICE, _CHOICE_OPTIONAL) for choice in row["choices"]]
@@ -145,6 +147,8 @@ def _record(row: dict[str, Any]) -> dict[str, Any]:
         row[name] = None if row[name] is None else json.loads(row[name])
     for name in _MAPS:
         row[name] = None if row[name] is None else dict(row[name])
+    if row["lists"] is not None:
+        row["lists"] = {name: _joined(one, frozenset()) for name, one in row["lists"]}
     row["eligibility"] = _joined(row["eligibility"], frozenset())
     row["pool"] = [_joined(step, frozenset()) for step in row["pool"]]
     row["choices"] = [_joined(choice, _CHOICE_OPTIONAL) for choice in row["choices"]]
@@ -155,6 +159,7 @@ def _record(row: dict[str, Any]) -> dict[str, Any]:
 # --- types ------------------------------------------------------------------------------------------
 
 _ELIGIBILITY = ("live", "filtered", "excluded", "eligible")
+_LISTED = ("given", "eligible")
 _STEP = ("ids", "scores")
 _ALLOW = ("history", "profile", "signals")
 _CHOICE = (
@@ -200,6 +205,7 @@ def _types(pa: Any, ids: Any) -> dict[str, Any]:
         "pool": pa.list_(pa.struct([*step, extra])),
         "signals": pa.map_(text, pa.list_(number)),
         "target": pa.map_(text, number),
+        "lists": pa.map_(text, pa.struct([*(pa.field(name, count) for name in _LISTED), extra])),
         "user": pa.map_(text, pa.list_(number)),
         "user_sha256": pa.map_(text, text),
         "user_key_hmac": text,
@@ -230,6 +236,7 @@ _FIELDS = frozenset(
         "pool",
         "signals",
         "target",
+        "lists",
         "user",
         "user_sha256",
         "user_key_hmac",
