@@ -211,3 +211,19 @@ def test_a_record_that_holds_what_it_does_not_allow_is_refused():
         forged = sealed({**record, "allow": {**record["allow"], category: False}})
         with pytest.raises(pc.ReplayError, match=f"it holds {what}, which its request did not allow"):
             pc.replay(forged, cat)
+
+
+def test_a_shadow_has_the_same_consent():
+    cat, items, user = world(11)
+    full = personal(items, user)
+    shadow = pc.Policy(score=pc.Blend({"b": 1.0}, "zscore", other=0.5), explore=pc.Softmax(0.3))
+    full["user"] = user
+    full["signals"] = {**full["signals"], "other": dict.fromkeys(items.ids, 1.0)}
+    allow = dict.fromkeys(CATEGORIES, False)
+    slate = ranked(cat, full, shadow=shadow, allow=allow)
+    nobody = ranked(cat, dict.fromkeys(full), shadow=shadow, allow=allow)
+    for one, other in ((slate, nobody), (slate.shadow.slate, nobody.shadow.slate)):
+        assert one.record_json() == other.record_json() and one.masked == sorted(CATEGORIES)
+        assert pc.replay(one.record(), cat) == one
+    without = pc.counterfactual(slate.record(), cat, mask=["pop"])
+    assert without.slate.masked == sorted(CATEGORIES)

@@ -41,7 +41,8 @@ def test_the_names_that_a_page_uses_exist(page: Path) -> None:
     import perso_core as pc
 
     for module, name in re.findall(
-        r"pc\.(ope|interleave|drift|exposure|agreement|counterfactual|records)\.(\w+)", page.read_text("utf-8")
+        r"pc\.(ope|interleave|drift|exposure|agreement|counterfactual|records)\.(\w+)",
+        page.read_text("utf-8"),
     ):
         assert hasattr(getattr(pc, module), name), f"pc.{module}.{name}"
 
