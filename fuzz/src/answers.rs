@@ -364,6 +364,7 @@ fn rank_one(catalog: &Catalog, policy: &Arc<Policy>, user: usize, k: usize) {
         seed: 3,
         request_id: "fuzz".into(),
         target: None,
+        allow: None,
     };
     if let Ok(slate) = rank(catalog, policy, &request) {
         slate_and_record(catalog, &slate, request.k.min(catalog.len()));

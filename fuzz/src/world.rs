@@ -239,6 +239,7 @@ pub fn request(source: &dyn Source, policy: &Policy, k: usize, user: bool) -> Re
         seed: u64::MAX - 5,
         request_id: "r-1".into(),
         target: None,
+        allow: None,
     }
 }
 

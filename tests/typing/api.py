@@ -180,6 +180,12 @@ assert_type(pc.exposure.by_group([slate], {1: "a"}), pc.exposure.Exposure)
 assert_type(pc.agreement.rbo(slate, [1, 2]), float)
 
 beside = pc.rank(catalog, None, policy, shadow=policy).shadow
+allowed = pc.rank(catalog, None, policy, allow={"profile": False, "history": True})
+assert_type(allowed.masked, list[str])
+assert_type(allowed.record(user_key="u", hash_key=b"0123456789abcdef"), dict[str, Any])
+assert_type(pc.user_hash("u", b"0123456789abcdef"), str)
+assert_type(pc.record_schema(), dict[str, Any])
+assert_type(pc.records.from_arrow(pc.records.to_arrow([allowed])), list[dict[str, Any]])
 assert_type(beside, pc.Shadow | None)
 assert beside is not None
 assert_type(beside.slate, pc.Slate)
