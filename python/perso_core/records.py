@@ -23,6 +23,7 @@ __all__ = ["from_arrow", "to_arrow"]
 
 # Fields that are never null: where a column has a null, the record has no such field.
 _OPTIONAL = frozenset({"allow", "lists", "source", "target", "user_key_hmac"})
+_HIDDEN = frozenset({"hidden"})
 _CHOICE_OPTIONAL = frozenset({"support", "propensity_kind", "draws", "standard_error"})
 _AS_JSON = ("policy", "source")
 _MAPS = ("user", "user_sha256", "signals", "target")
@@ -111,7 +112,13 @@ def _split(fields: Mapping[str, Any], known: Iterable[str], optional: frozenset[
 
 
 def _row(document: Mapping[str, Any], texts: dict[str, tuple[Any, str]]) -> dict[str, Any]:
-    row = _split(document, _FIELDS, _OPTIONAL)
+    user = document.get("user")
+    if user is not None and not all(isinstance(one, list) for one in user.values()):
+        # Interests have no column.
+        row = _split({**document, "user": None}, _FIELDS, _OPTIONAL | {"user"})
+        row["extra"] = json.dumps({**json.loads(row["extra"]), "user": user}, allow_nan=False, sort_keys=True)
+    else:
+        row = _split(document, _FIELDS, _OPTIONAL)
     for name in _AS_JSON:
         if row.get(name) is not None:
             row[name] = _text(name, row[name], texts)
@@ -120,7 +127,7 @@ def _row(document: Mapping[str, Any], texts: dict[str, tuple[Any, str]]) -> dict
             row[name] = list(row[name].items())
     if row.get("lists") is not None:
         row["lists"] = [(name, _split(one, _LISTED, frozenset())) for name, one in row["lists"].items()]
-    row["eligibility"] = _split(row["eligibility"], _ELIGIBILITY, frozenset())
+    row["eligibility"] = _split(row["eligibility"], _ELIGIBILITY, _HIDDEN)
     row["pool"] = [_split(step, _STEP, frozenset()) for step in row["pool"]]
     row["choices"] = [_split(choice, _CHOICE, _CHOICE_OPTIONAL) for choice in row["choices"]]
     if row.get("allow") is not None:
@@ -149,7 +156,7 @@ def _record(row: dict[str, Any]) -> dict[str, Any]:
         row[name] = None if row[name] is None else dict(row[name])
     if row["lists"] is not None:
         row["lists"] = {name: _joined(one, frozenset()) for name, one in row["lists"]}
-    row["eligibility"] = _joined(row["eligibility"], frozenset())
+    row["eligibility"] = _joined(row["eligibility"], _HIDDEN)
     row["pool"] = [_joined(step, frozenset()) for step in row["pool"]]
     row["choices"] = [_joined(choice, _CHOICE_OPTIONAL) for choice in row["choices"]]
     row["allow"] = None if row["allow"] is None else _joined(row["allow"], frozenset())
@@ -158,7 +165,7 @@ def _record(row: dict[str, Any]) -> dict[str, Any]:
 
 # --- types ------------------------------------------------------------------------------------------
 
-_ELIGIBILITY = ("live", "filtered", "excluded", "eligible")
+_ELIGIBILITY = ("live", "filtered", "excluded", "hidden", "eligible")
 _LISTED = ("given", "eligible")
 _STEP = ("ids", "scores")
 _ALLOW = ("history", "profile", "signals")
