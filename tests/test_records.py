@@ -50,7 +50,7 @@ def made(held):
         pc.Blend({"a": 1.0}, ctr=pc.Model(["similarity", "pop"]), bm25=pc.Listed(0.5)),
         pc.Calibrated("genre", 0.9, target),
         explore=pc.ThompsonSampling(alpha="clicks", beta="skips", draws=64),
-        rules=[pc.Hide(ids=[1]), pc.AtLeast(3, {"shelf": "y"}), pc.AtLeast(9, {"count": 5})],
+        rules=[pc.Hide(ids=[1]), pc.AtLeast(3, {"shelf": "y"})],
     )
     slate = pc.rank(
         held["int"],
@@ -60,7 +60,7 @@ def made(held):
         models={"ctr": lambda x: x[:, 0]},
         lists={"bm25": [1, 8, 15, 4242]},
         target=target,
-        pins={2: held["int"].ids[-1]},
+        pins={2: held["int"].ids[-1], 5: 1},
         allow={"history": False},
         at="0001-01-01T00:00:00Z",
         seed=2**64 - 1,
