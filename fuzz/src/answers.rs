@@ -365,6 +365,7 @@ fn rank_one(catalog: &Catalog, policy: &Arc<Policy>, user: usize, k: usize) {
         request_id: "fuzz".into(),
         target: None,
         allow: None,
+        pins: Default::default(),
     };
     if let Ok(slate) = rank(catalog, policy, &request) {
         slate_and_record(catalog, &slate, request.k.min(catalog.len()));

@@ -240,6 +240,7 @@ pub fn request(source: &dyn Source, policy: &Policy, k: usize, user: bool) -> Re
         request_id: "r-1".into(),
         target: None,
         allow: None,
+        pins: Default::default(),
     }
 }
 
