@@ -21,6 +21,7 @@ pub mod local;
 pub mod metric;
 pub mod mips;
 pub mod plain;
+pub mod profile;
 pub mod rank;
 pub mod scored;
 pub mod select;

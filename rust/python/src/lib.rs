@@ -14,6 +14,7 @@ mod index;
 mod kernels;
 mod model;
 mod policy;
+mod profile;
 mod progress;
 mod ranking;
 mod slate;
@@ -33,6 +34,8 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<catalog::Catalog>()?;
     module.add_class::<policy::Policy>()?;
     module.add_class::<candidates::Candidates>()?;
+    module.add_class::<profile::ProfilePlan>()?;
+    module.add_class::<profile::Profile>()?;
     module.add_class::<slate::Slate>()?;
     module.add_function(wrap_pyfunction!(ranking::rank, module)?)?;
     module.add_function(wrap_pyfunction!(ranking::rank_many, module)?)?;
