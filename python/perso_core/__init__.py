@@ -31,6 +31,7 @@ from .index import Index, cpu_features, dot, topk
 from .interests import Interests
 from .models import OnnxModel
 from .policy import Policy
+from .profile import Profile, ProfilePlan
 from .ranking import rank, replay
 from .results import Fitted, Hit, Hits, Slate, SlateBatch, SlateItem, Tuning
 from .rules import AtLeast, Boost, Hide, Pin
@@ -68,6 +69,8 @@ __all__ = [
     "Pin",
     "PlackettLuce",
     "Policy",
+    "Profile",
+    "ProfilePlan",
     "ReplayError",
     "Shadow",
     "Sigmoid",

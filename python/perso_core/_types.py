@@ -11,6 +11,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 if TYPE_CHECKING:
+    from .profile import Profile
+
+if TYPE_CHECKING:
     from .interests import Interests
 
 Metric: TypeAlias = Literal["ip", "cosine", "l2"]

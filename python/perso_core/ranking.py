@@ -21,6 +21,7 @@ from .catalog import Catalog
 from .diversity import shares
 from .interests import Interests
 from .policy import Policy
+from .profile import Profile
 from .results import Slate, SlateBatch
 from .rules import given_pins
 
@@ -162,7 +163,7 @@ def rank(
     at_us = time.time_ns() // 1000 if at is None else _convert.microseconds("at", at)
     drawn = secrets.randbits(63) if seed is None else _convert.seed(seed)
     threads = _convert.threads(num_threads)
-    vectors, count = _users(user)
+    vectors, count = _users(_read(user, at_us))
     if count is None:
         if request_id is None:
             request_id = uuid.uuid4().hex
@@ -230,7 +231,8 @@ def replay(record: Mapping[str, Any] | str, cat: Catalog | Candidates, user: Use
     Args:
         record: what `Slate.record` returned, or its JSON text.
         cat: the catalog, or the candidates, that the slate was made from.
-        user: the user's vectors, where the record was written without them.
+        user: the user's vectors, where the record was written without them. A `Profile` may have learned since:
+            give what its `vector` was at the record's moment.
 
     Raises:
         ReplayError: the data has changed since, the record is damaged, altered or of a later version, or the
@@ -249,6 +251,8 @@ def recorded(argument: str, record: object, user: User) -> tuple[str, _core._Use
             raise _convert.invalid(argument, "what JSON can hold", error) from None
     elif not isinstance(record, str):
         raise _convert.wrong_type(argument, "a mapping or JSON text", _convert.kind_of(record))
+    if isinstance(user, Profile):
+        raise _convert.wrong_type("user", "the user's vectors at the record's moment", "a Profile")
     vectors, count = _users(user)
     if count is not None:
         raise _convert.invalid("user", "the vectors of one user", f"a batch of {count}")
@@ -272,6 +276,30 @@ def source_of(cat: object) -> _core.Catalog | _core.Candidates:
     if not isinstance(cat, Catalog | Candidates):
         raise _convert.wrong_type("cat", "a Catalog or Candidates", _convert.kind_of(cat))
     return cat._core
+
+
+def _read(user: User, at_us: int) -> User:
+    """The same with the vectors that profiles have at a moment."""
+    if isinstance(user, Profile):
+        vector = user._core.vector(at_us)
+        return None if vector is None else {user.plan.space: vector}
+    if not isinstance(user, Mapping):
+        if isinstance(user, list | tuple) and any(isinstance(one, Profile) for one in user):
+            expected = "one Profile; for a batch a matrix of their vectors"
+            raise _convert.wrong_type("user", expected, "a list of Profile")
+        return user
+    profiles = {space: one for space, one in user.items() if isinstance(one, Profile)}
+    read: dict[str, Any] = {}
+    for space, profile in profiles.items():
+        if space != profile.plan.space:
+            expected = f"a Profile of space {space!r}"
+            raise _convert.invalid(f"user[{space!r}]", expected, f"one of space {profile.plan.space!r}")
+        read[space] = profile._core.vector(at_us)
+    if profiles and len(profiles) == len(user) and all(vector is None for vector in read.values()):
+        return None
+    # Beside what is known in other spaces: zeros tell no items apart.
+    zeros = {space: np.zeros(profiles[space].dim, np.float32) for space, v in read.items() if v is None}
+    return {**user, **read, **zeros}
 
 
 def _users(user: User) -> tuple[_core._User | None, int | None]:
