@@ -194,9 +194,17 @@ def test_a_plan_is_a_document() -> None:
         (lambda: pc.Profile(plan(space="zz"), world(1)[0]), KeyError, "no such space: 'zz'"),
         (lambda: pc.Profile(plan(), 3, base=[1.0]), ValueError, "base: expected 3 components, got 1"),
         (lambda: pc.Profile(plan(), 1, [1.0], [np.nan]), ValueError, "prior: expected finite numbers"),
-        (lambda: pc.Profile(plan(), 2).observe([1.0, 2.0], "x"), ValueError, r'kind: expected one of .*"buy"'),
+        (
+            lambda: pc.Profile(plan(), 2).observe([1.0, 2.0], "x"),
+            ValueError,
+            r'kind: expected one of .*"buy"',
+        ),
         (lambda: pc.Profile(plan(), 2).observe([1.0, 2.0], 1), TypeError, "kind: expected a str"),
-        (lambda: pc.Profile(plan(), 2).observe([0.0, 0.0], "buy"), ValueError, "item: expected a vector with"),
+        (
+            lambda: pc.Profile(plan(), 2).observe([0.0, 0.0], "buy"),
+            ValueError,
+            "item: expected a vector with",
+        ),
         (lambda: pc.Profile(plan(), 2).observe([1.0], "buy"), ValueError, "item: expected 2 components"),
         (lambda: pc.Profile(plan(), 2).observe(7, "buy"), TypeError, "catalog: expected a Catalog"),
         (lambda: pc.Profile(plan(), world(1)[0]).observe(10**6, "buy"), KeyError, "1000000"),
@@ -208,7 +216,11 @@ def test_a_plan_is_a_document() -> None:
         (lambda: pc.Profile.from_bytes(b"", plan()), pc.FormatError, "damaged profile"),
         (lambda: pc.Profile.from_bytes("x", plan()), TypeError, "data: expected bytes"),
         (lambda: _rank([pc.Profile(plan(), 6)]), TypeError, "user: expected one Profile"),
-        (lambda: _rank({"b": pc.Profile(plan(), 6)}), ValueError, r"user\['b'\]: expected a Profile of space"),
+        (
+            lambda: _rank({"b": pc.Profile(plan(), 6)}),
+            ValueError,
+            r"user\['b'\]: expected a Profile of space",
+        ),
     ],
 )
 def test_what_is_wrong_is_named(call: Any, error: type[Exception], message: str) -> None:

@@ -220,8 +220,8 @@ class Profile:
         cls,
         plan: ProfilePlan,
         dim: int,
-        base: NDArray[np.float32] | None = None,
-        prior: NDArray[np.float32] | None = None,
+        base: NDArray[np.float32] | None,
+        prior: NDArray[np.float32] | None,
     ) -> Profile: ...
     @staticmethod
     def from_bytes(data: bytes, plan: ProfilePlan) -> Profile: ...

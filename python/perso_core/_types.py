@@ -57,7 +57,7 @@ Ids: TypeAlias = Sequence[int] | Sequence[str] | Iterable[int] | Iterable[str] |
 Moment: TypeAlias = datetime | date | np.datetime64 | str | float
 Progress: TypeAlias = Callable[[int, int], object] | Literal[True] | None
 
-_Vectors: TypeAlias = "Vectors | Interests | Sequence[Interests]"
+_Vectors: TypeAlias = "Vectors | Interests | Sequence[Interests] | Profile"
 User: TypeAlias = "_Vectors | Mapping[str, _Vectors] | None"
 Signals: TypeAlias = Mapping[str, Mapping[Any, float] | Sequence["float | None"] | NDArray[Any]]
 Lists: TypeAlias = Mapping[str, Ids | Mapping[Any, float]]

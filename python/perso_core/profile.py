@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _convert, _core
-from ._types import Id, Moment, Vectors
+from ._types import Id, Ids, Moment, Vectors
 from .blend import assign, duration, in_words
 from .catalog import Catalog
 
@@ -235,7 +235,7 @@ class Profile:
         if not isinstance(catalog, Catalog):
             expected = "a Catalog to look up an id in, here or when the profile was made"
             raise _convert.wrong_type("catalog", expected, _convert.kind_of(catalog))
-        vectors = catalog.get([item])[0]["vectors"]
+        vectors = catalog.get(cast("Ids", [item]))[0]["vectors"]
         if self._plan.space not in vectors:
             raise KeyError(f"no such space: {self._plan.space!r}; the catalog has {sorted(vectors)}")
         return cast("NDArray[np.float32]", vectors[self._plan.space])

@@ -1,6 +1,6 @@
 """Writes profile_v1.bin: the bytes of a profile in format version 1, from events that are a function of this script.
 
-    python tests/data/make_profile.py
+python tests/data/make_profile.py
 """
 
 from pathlib import Path
