@@ -114,7 +114,7 @@ def test_rank_reads_a_profile_as_of_its_moment() -> None:
         named = pc.rank(cat, {"a": profile}, policy, 5, at=at, seed=1, request_id="r")
         plain = pc.rank(cat, {"a": profile.vector(at)}, policy, 5, at=at, seed=1, request_id="r")
         assert alone == named == plain
-        assert alone.record()["user"]["a"] == profile.vector(at).astype(float).tolist()
+        np.testing.assert_array_equal(np.float32(alone.record()["user"]["a"]), profile.vector(at))
         assert pc.replay(alone.record(), cat) == alone
         hashed = alone.record(user=False)
         assert pc.replay(hashed, cat, {"a": profile.vector(at)}) == alone
