@@ -90,6 +90,10 @@ def printed(outcome: story.Outcome, width: int = 200) -> str:
 
 def without_timings(text: str) -> str:
     """A wide print without its microseconds and seconds, and without the line that names the report."""
-    lines = [re.sub(r"(\d\.\d\d +)\d+ *$", r"\1", line).rstrip() for line in text.splitlines()]
+    lines = [re.sub(r"(\d\.\d\d) +\d+ *$", r"\1", line).rstrip() for line in text.splitlines()]
+    # The width of a column of times is that of the longest.
+    lines = [
+        re.sub(r" +µs$", " µs", re.sub(r"(\d\.\d\d) +$", r"\1", re.sub("─+", "─", line))) for line in lines
+    ]
     timed = re.compile(r" (Stages, in µs|Seconds):|Report written")
     return "\n".join(line for line in lines if not timed.match(line)).strip()
