@@ -7,19 +7,22 @@
 //! `maxsim` can only grow with each further item, so a `maxsim` that is too small gives an upper bound:
 //! one that has not yet seen the latest items, or one from rounded vectors, less what the rounding may have
 //! added. The choice goes by the latter for panels of 64 (see `lanes` and `rounded`), and by the source's
-//! cosines for the few entries that reach the best value. The maximum does not depend on the order it is taken
-//! in, so the result is the eager one, bit for bit. Cost: O(k pool dim) products of bytes, fewer where the head of
-//! the pool decides, and some dozens of cosines a slot.
+//! cosines for the few entries that reach the best value: with those chosen items alone that, by their codes, can be
+//! the nearest. The maximum does not depend on the order it is taken in, so the result is the eager one, bit for
+//! bit. Cost: O(k pool dim) products of bytes, fewer where the head of the pool decides, and a few cosines a slot (411
+//! in place of 1,921 for 50 of 1,000 sentence-like vectors, 176 µs in place of 200).
 //!
 //! Cosines are the source's float32 numbers, the same on every machine; the rest is done in float64.
 
 use perso_kernels::{Lane, Limit, PanelQueries, PANEL_ROWS};
 
 use crate::rank::source::Source;
+use crate::store::Rounded;
 
 use super::lanes::{Bounds, Lanes, Valued};
 use super::lazy::{self, Lazy, STEP};
 use super::rounded::{codes, cosine_error, Panels};
+
 use super::scale::Scale;
 use super::Diversity;
 
@@ -58,6 +61,12 @@ struct Coarse<'a> {
     least: Vec<Lane>,
     relevance: Vec<[f64; PANEL_ROWS]>,
     error: f32,
+    /// By chosen item, what it was rounded to, and its codes; nothing where that could not be.
+    rounded: Vec<Option<Rounded>>,
+    codes: Vec<i8>,
+    /// Of the entry whose value is asked for.
+    own: Vec<i8>,
+    near: Vec<(u32, f32)>,
 }
 
 impl<'a> Mmr<'a> {
@@ -136,6 +145,10 @@ impl<'a> Coarse<'a> {
             least: vec![[UNSEEN; PANEL_ROWS]; lanes.panels()],
             relevance,
             error: cosine_error(panels.dim),
+            rounded: Vec::new(),
+            codes: Vec::new(),
+            own: vec![0; panels.dim],
+            near: Vec::new(),
             panels,
         };
         for &row in &exact.chosen {
@@ -145,8 +158,15 @@ impl<'a> Coarse<'a> {
     }
 
     fn push(&mut self, exact: &Exact<'_>, row: u32) {
-        // An item that cannot be rounded bounds nothing.
-        if let Some((codes, rounded)) = codes(exact.source, exact.space, row) {
+        let Some((codes, rounded)) = codes(exact.source, exact.space, row) else {
+            // An item that cannot be rounded bounds nothing.
+            self.rounded.push(None);
+            self.codes.resize(self.codes.len() + self.panels.dim, 0);
+            return;
+        };
+        {
+            self.rounded.push(Some(rounded));
+            self.codes.extend_from_slice(&codes);
             self.queries.push(&codes);
             // |<x, y> - <x~, y~>| is at most |x - x~| |y| + |x~| |y - y~|.
             self.limits.push(Limit {
@@ -156,6 +176,53 @@ impl<'a> Coarse<'a> {
                 ..Limit::default()
             });
         }
+    }
+
+    /// Finds an entry's `maxsim`: cosines are asked for with those chosen items alone that can be the nearest by
+    /// their codes, most often one or two.
+    fn catch_up(&mut self, exact: &mut Exact<'_>, entry: u32) {
+        let (at, first) = (entry as usize, exact.seen[entry as usize]);
+        let row = exact.rows[at];
+        if exact.chosen.len() - first < 2 {
+            return exact.catch_up(entry);
+        }
+        let own = match exact.source.round(exact.space, row, &mut self.own) {
+            // Where the source stores codes, its cosine costs no more than theirs.
+            Some(own) if own.residual > 0.0 => own,
+            _ => return exact.catch_up(entry),
+        };
+        let kernels = self.panels.kernels;
+        let mut least = exact.max_similarity[at];
+        self.near.clear();
+        let codes = self.codes[first * self.own.len()..].chunks_exact(self.own.len());
+        for ((codes, rounded), &row) in codes
+            .zip(&self.rounded[first..])
+            .zip(&exact.chosen[first..])
+        {
+            let Some(rounded) = rounded else {
+                self.near.push((row, f32::INFINITY));
+                continue;
+            };
+            let dot = kernels.dot_i8(&self.own, codes) as f32;
+            let cosine = dot * own.factor * rounded.factor;
+            let error = rounded.residual + self.error + (1.0 + rounded.residual) * own.residual;
+            least = least.max(cosine - error);
+            self.near.push((row, cosine + error));
+        }
+        self.near.retain(|&(_, most)| most >= least);
+        for near in self.near.chunks(STEP) {
+            let mut rows = [0; STEP];
+            let rows = &mut rows[..near.len()];
+            rows.iter_mut()
+                .zip(near)
+                .for_each(|(to, near)| *to = near.0);
+            let mut cosines = [0.0; STEP];
+            let cosines = &mut cosines[..near.len()];
+            exact.source.cosine(exact.space, row, rows, cosines);
+            let found = cosines.iter().copied();
+            exact.max_similarity[at] = found.fold(exact.max_similarity[at], f32::max);
+        }
+        exact.seen[at] = exact.chosen.len();
     }
 
     fn tighten(&mut self, exact: &Exact<'_>, panel: usize, bounds: &mut Bounds) -> bool {
@@ -203,7 +270,7 @@ impl Valued for Both<'_, '_> {
     }
 
     fn exact(&mut self, entry: u32) -> f64 {
-        self.0.catch_up(entry);
+        self.1.catch_up(self.0, entry);
         self.0.bound(entry)
     }
 }
