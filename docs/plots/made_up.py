@@ -2,7 +2,8 @@
 
 The catalog has 480 items in 12 topics: unit vectors around the topic's own, in 32 dimensions. Each of 60 users cares
 for three topics in shares of 6, 3 and 1. How relevant an item is to a user is a number from 0 to 1: the share of its
-topic, and a quality of its own. The score that is ranked by is this number with noise, as a model would know it.
+topic, and a quality of its own. The score that is ranked by is this number with noise, as a model would know it. One
+item in ten is new, whatever its score.
 """
 
 from __future__ import annotations
@@ -32,20 +33,26 @@ class Quality:
 
 
 @dataclass(frozen=True)
-class _World:
+class World:
     catalog: pc.Catalog
     vectors: NDArray[np.float64]
     topics: NDArray[np.int64]
     relevance: NDArray[np.float64]  # (users, items)
     scores: NDArray[np.float64]  # (users, items)
     wanted: NDArray[np.float64]  # (users, topics)
+    users: NDArray[np.float64]  # (users, dim)
+    new: NDArray[np.bool_]  # (items,)
+    directions: NDArray[np.float64]  # (topics, dim), the topics' own
 
 
 @cache
-def _world() -> _World:
+def world() -> World:
+    """The catalog and its users, the same in each run."""
     rng = np.random.default_rng(11)
     topics = np.arange(ITEMS) % TOPICS
-    vectors = rng.normal(size=(TOPICS, DIM))[topics] + 0.6 * rng.normal(size=(ITEMS, DIM))
+    middles = rng.normal(size=(TOPICS, DIM))
+    directions = middles / np.linalg.norm(middles, axis=1, keepdims=True)
+    vectors = middles[topics] + 0.6 * rng.normal(size=(ITEMS, DIM))
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     wanted = np.zeros((USERS, TOPICS))
     for user in range(USERS):
@@ -53,13 +60,17 @@ def _world() -> _World:
     relevance = 0.6 * wanted[:, topics] / SHARES.max() + 0.4 * rng.random((USERS, ITEMS))
     scores = relevance + 0.1 * rng.normal(size=relevance.shape)
     catalog = pc.Catalog({"content": pc.Space(DIM, metric="cosine", dtype="f32")})
-    catalog.upsert(np.arange(ITEMS), vectors, {"topic": [f"t{topic}" for topic in topics]})
-    return _World(catalog, vectors, topics, relevance, scores, wanted)
+    # A generator of its own: what was drawn before stays.
+    new = np.zeros(ITEMS, bool)
+    new[np.random.default_rng(12).choice(ITEMS, ITEMS // 10, replace=False)] = True
+    attributes = {"topic": [f"t{topic}" for topic in topics], "new": new.tolist()}
+    catalog.upsert(np.arange(ITEMS), vectors, attributes)
+    return World(catalog, vectors, topics, relevance, scores, wanted, wanted @ directions, new, directions)
 
 
 def quality(diversity: Any) -> Quality:
     """What a kind of diversity makes of every user's slate; a `Calibrated` one gets the user's own shares."""
-    w = _world()
+    w = world()
     policy = pc.Policy(candidates=ITEMS, score=pc.Blend(None, relevance=1.0), diversity=diversity)
     rows = []
     for user in range(USERS):

@@ -1,9 +1,11 @@
-"""Draws docs/plots/*.svg, one for each page of docs/policies that asks for one: `make plots`.
+"""Draws docs/plots/*.svg, one for each page of docs/policies and for some of docs: `make plots`.
 
 Every figure comes from running the library with fixed seeds, so it is the same in each run, to the byte with one
 version of matplotlib. One more page is one more function below, under `@page("its name")`, and a line in the page:
 
     ![what it shows](../plots/its_name.svg)
+
+(`plots/its_name.svg` from a page of docs itself.)
 
 `python docs/plots/make.py NAME ...` draws some of them.
 """
@@ -16,6 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import made_up
+import made_up_rules
+import made_up_users
+import numpy as np
 
 import perso_core as pc
 from perso_core.demo import simulate
@@ -47,7 +52,7 @@ PAGES: dict[str, Callable[[Any], None]] = {}
 
 
 def page(name: str) -> Callable[[Callable[[Any], None]], Callable[[Any], None]]:
-    """Registers what draws the figure of docs/policies/`name`.md on a pair of axes."""
+    """Registers what draws the figure of docs/policies/`name`.md, or docs/`name`.md, on a pair of axes."""
 
     def register(draw: Callable[[Any], None]) -> Callable[[Any], None]:
         PAGES[name] = draw
@@ -184,6 +189,113 @@ def regret(axes: Any, colours: dict[str, str]) -> None:
     axes.set_xlabel("requests")
     axes.set_ylabel("clicks lost so far, ± standard error")
     axes.legend()
+
+
+# --- caps and rules: what they do to a slate, and what that costs -----------------------------------
+
+
+@page("caps")
+def caps(axes: Any) -> None:
+    """Soft and hard caps over the penalty: the commonest topic's share, and the score that is kept."""
+    penalties = (0, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5)
+    plain = made_up_rules.shown().score
+    for limit, colour in ((3, BLUE), (6, ORANGE)):
+        soft = [
+            made_up_rules.shown({"topic": pc.Soft(limit, penalty)} if penalty else None)
+            for penalty in penalties
+        ]
+        hard = made_up_rules.shown({"topic": limit})
+        label = f"Soft({limit}, penalty)"
+        axes.plot(penalties, [one.score / plain for one in soft], "o-", color=colour, label=f"{label}, score")
+        axes.plot(penalties, [one.commonest for one in soft], "s--", color=colour, label=f"{label}, topic")
+        for level in (hard.score / plain, hard.commonest):
+            axes.axhline(level, color=colour, lw=0.8, ls=":")
+    axes.set_ylim(0, 1.03)
+    axes.set_xlabel("penalty, in units of the score; dotted: the hard cap")
+    axes.set_ylabel("share of the score, of the slate")
+    axes.legend(ncols=2, fontsize=8)
+
+
+@page("rules")
+def rules(axes: Any) -> None:
+    """A boost over `by`, for three sizes of the pool."""
+    amounts = np.linspace(-0.2, 0.6, 17)
+    for candidates, colour in ((24, BLUE), (60, ORANGE), (made_up.ITEMS, GREEN)):
+        shares = [made_up_rules.boosted(float(by), candidates) for by in amounts]
+        axes.plot(amounts, shares, "o-", color=colour, label=f"candidates={candidates}")
+    axes.axhline(0.1, color=GREY, lw=0.8, ls=":")
+    axes.set_xlabel("by, in units of the score (here a cosine); dotted: share of the catalog")
+    axes.set_ylabel("share of boosted items in a slate")
+    axes.legend()
+
+
+@page("pins")
+def pins(axes: Any) -> None:
+    """What is stated for each slot, with and without pins."""
+    slots = range(8)
+    kinds = (
+        ("no pin", GREY, (), None),
+        ('Pin(2, where={"kind": "ad"})', BLUE, (pc.Pin(2, where={"kind": "ad"}),), None),
+        ("pins={5: 7}", ORANGE, (), {5: 7}),
+    )
+    for label, colour, parts, pinned in kinds:
+        stated = made_up_rules.stated_by_slot(parts, pinned, len(slots))
+        axes.plot(slots, stated, "o-", color=colour, label=label)
+    axes.set_ylim(0, 1.03)
+    axes.set_xlabel("slot")
+    axes.set_ylabel("mean propensity, Softmax(0.1)")
+    axes.legend()
+
+
+@page("minimum_exposure")
+def minimum_exposure(axes: Any) -> None:
+    """What a minimum costs over its count: as slates state it, and by the sums of their scores."""
+    for top, colour in ((3, GREEN), (6, ORANGE), (made_up.K, BLUE)):
+        counts = range(top + 1)
+        prices = [made_up_rules.minimum(count, top).price for count in counts]
+        axes.plot(counts, prices, "o-", color=colour, label=f"price, top={top}")
+    # The same for every top: the same items, in another order.
+    plain = made_up_rules.shown().score
+    lost = [plain - made_up_rules.minimum(count, made_up.K).score for count in range(made_up.K + 1)]
+    axes.plot(range(made_up.K + 1), lost, "s--", color=GREY, label="lost by the sum of the slate, any top")
+    axes.set_xlabel("count")
+    axes.set_ylabel("in units of the score")
+    axes.legend()
+
+
+# --- users: a taste that changes, and one that is in two places -------------------------------------
+
+
+@page("profile")
+def profile(axes: Any) -> None:
+    """A profile's way to another topic and back, for three half-lives."""
+    moments = np.arange(0, 10 * 60 + 1, 4)
+    for half_life, colour in (("10m", BLUE), ("30m", ORANGE), ("2h", GREEN)):
+        near = made_up_users.nearness(half_life, moments * made_up_users.MINUTE)
+        axes.plot(moments / 60, near[:, 1], color=colour, label=f'half_life="{half_life}"')
+        axes.plot(moments / 60, near[:, 0], color=colour, ls="--", lw=1)
+    low = axes.get_ylim()[0]
+    clicks = np.array(made_up_users.CLICKS) / (60 * made_up_users.MINUTE)
+    axes.plot(clicks, np.full(len(clicks), low), "|", color=GREY, label="a click")
+    axes.set_xlabel("hours")
+    axes.set_ylabel("cosine with the new topic (dashed: old)")
+    axes.legend(loc="center right", bbox_to_anchor=(1.0, 0.6))
+
+
+@page("users")
+def users(axes: Any) -> None:
+    """Four interests next to one summed vector, over the weight of all but the first."""
+    weights = (0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.925, 0.95, 0.975, 1.0)
+    for label, colour, apart in (("Interests", BLUE, True), ("one vector", ORANGE, False)):
+        found = [made_up_users.reach(weight, apart) for weight in weights]
+        axes.plot(weights, [one.first for one in found], "o-", color=colour, label=f"{label}: first topic")
+        shown = [one.shown for one in found]
+        axes.plot(weights, shown, "s--", color=colour, label=f"{label}: topics shown")
+    axes.invert_xaxis()
+    axes.set_ylim(0, 1.03)
+    axes.set_xlabel("weight of the three other topics")
+    axes.set_ylabel("share of the slate, of the topics")
+    axes.legend(ncols=2, fontsize=8, loc="lower center")
 
 
 def draw(name: str, folder: Path = FOLDER) -> Path:
