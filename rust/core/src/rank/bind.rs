@@ -10,6 +10,7 @@ use super::model::Predict;
 use super::policy::{Policy, Shape, SignalSpec};
 use super::signals::{argument, SignalLookup, Signals};
 use super::source::Source;
+use super::unused::refuse_unused;
 
 /// One number per row, from wherever it comes.
 #[derive(Clone, Copy)]
@@ -422,92 +423,6 @@ fn time_column<'a>(source: &'a dyn Source, name: &str, attribute: &str) -> Resul
         "a timestamp attribute",
         format!("{attribute:?}, a {} attribute", column.kind()),
     ))
-}
-
-fn refuse_unused(
-    source: &dyn Source,
-    policy: &Policy,
-    ask: &Ask<'_>,
-    used: &Used<'_>,
-) -> Result<()> {
-    let Used {
-        spaces,
-        signals,
-        scores: uses_given,
-    } = used;
-    let explored: Vec<&str> = explore_names(policy).collect();
-    let used = |name: &&str| signals.contains(name) || explored.contains(name);
-    if let Some(name) = ask.signals.names().find(|name| !used(name)) {
-        let known: Vec<String> = policy
-            .signals()
-            .iter()
-            .flat_map(|spec| match spec {
-                SignalSpec::Value { name, .. } => std::slice::from_ref(name),
-                SignalSpec::Model { features, .. } => features,
-                _ => &[],
-            })
-            .map(String::as_str)
-            .chain(explored)
-            .map(|name| format!("{name:?}"))
-            .collect();
-        let known = if known.is_empty() {
-            "none, because the policy's Blend names no signal".to_string()
-        } else {
-            format!(
-                "signals that the policy's Blend names ({})",
-                known.join(", ")
-            )
-        };
-        return Err(Error::invalid("signals", known, format!("{name:?}")));
-    }
-    let modelled = |name: &&str| {
-        let model =
-            |spec: &SignalSpec| matches!(spec, SignalSpec::Model { .. }) && spec.name() == *name;
-        policy.signals().iter().any(model)
-    };
-    if let Some(name) = ask.signals.model_names().find(|name| !modelled(name)) {
-        return Err(Error::invalid(
-            "models",
-            "models that the policy's Blend names",
-            format!("{name:?}"),
-        ));
-    }
-    let listed = |name: &&str| {
-        let list =
-            |spec: &SignalSpec| matches!(spec, SignalSpec::List { .. }) && spec.name() == *name;
-        policy.signals().iter().any(list)
-    };
-    if let Some(name) = ask.signals.list_names().find(|name| !listed(name)) {
-        return Err(Error::invalid(
-            "lists",
-            "lists that the policy's Blend names",
-            format!("{name:?}"),
-        ));
-    }
-    if source.given_scores().is_some() && !uses_given && !ask.scores_may_idle {
-        return Err(Error::invalid(
-            "scores",
-            "a Blend with similarity as a number, which candidate scores stand for",
-            "scores that no signal of the policy uses",
-        ));
-    }
-    for (name, _) in ask.user.unwrap_or_default() {
-        let space = space_index(source, name)?;
-        if spaces.contains(&space) {
-            continue;
-        }
-        let expected = if *uses_given {
-            "None, because the candidates bring scores that stand for the similarity"
-        } else {
-            "vectors for spaces that the policy's similarity uses"
-        };
-        return Err(Error::invalid(
-            "user",
-            expected,
-            format!("a vector for {name:?}"),
-        ));
-    }
-    Ok(())
 }
 
 /// The space that a bare user vector is for: the one the policy's similarity names, if it names one
