@@ -241,6 +241,8 @@ def test_stated_feature_names_must_be_the_policys(how: str) -> None:
     [
         (lambda: pc.Model("price"), TypeError, "features"),
         (lambda: pc.Model([]), ValueError, "features"),
+        (lambda: pc.Model({"a", "b"}), TypeError, "features: expected a list of names, got set"),
+        (lambda: pc.Model({"a": 1.0}), TypeError, "features: expected a list of names, got dict"),
         (lambda: pc.Model(["a", "a"]), ValueError, "features: expected each name once"),
         (lambda: pc.Model(["a"], weight=float("nan")), ValueError, "weight"),
         (lambda: pc.Policy(score=pc.Blend(m=pc.Model(["n"]), n=pc.Model(["a"]))), ValueError, "m.features"),
