@@ -109,7 +109,11 @@ fn answers(mut profile: Profile) {
     let before = profile.to_bytes();
     assert!(profile.observe(&item, "no such kind", latest).is_err());
     assert!(profile.observe(&item[1..], "click", latest).is_err());
-    assert_eq!(profile.to_bytes(), before, "what is refused changes nothing");
+    assert_eq!(
+        profile.to_bytes(),
+        before,
+        "what is refused changes nothing"
+    );
     let moments = [
         latest,
         i64::MIN,
