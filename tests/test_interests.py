@@ -147,7 +147,11 @@ A = np.ones((2, 3), np.float32)
         ({"vectors": A, "combine": "sum"}, ValueError, "combine"),
         ({"vectors": "ab"}, TypeError, "vectors"),
         ({"vectors": [[1.0, np.nan]]}, ValueError, "vectors: expected finite numbers, got nan"),
-        ({"vectors": A, "negative": [[np.inf] * 3]}, ValueError, "negative: expected finite numbers, got inf"),
+        (
+            {"vectors": A, "negative": [[np.inf] * 3]},
+            ValueError,
+            "negative: expected finite numbers, got inf",
+        ),
     ],
 )
 def test_bad_interests_are_refused(arguments: Any, error: type[Exception], message: str) -> None:

@@ -272,7 +272,13 @@ def marginals(log: Told, other: Told, law: Law) -> NDArray[np.float64] | None:
     with this law; None where unknown.
     """
     slots = len(log)
-    if law.slots is not None or not other.by_score_alone or other.steps != 1 or len(other.pool) < slots or slots == 0:
+    if (
+        law.slots is not None
+        or not other.by_score_alone
+        or other.steps != 1
+        or len(other.pool) < slots
+        or slots == 0
+    ):
         return np.zeros((0, 0)) if slots == 0 else None
     place = {one: i for i, one in enumerate(other.pool.tolist())}
     ranks = np.array([place.get(one, -1) for one in log.ids], dtype=np.int64)

@@ -17,8 +17,8 @@ use crate::arrow;
 use crate::attributes;
 use crate::convert::{self, Filter, Table};
 use crate::error::{lost, poisoned, Outcome};
-use crate::model::not_asked_for;
 use crate::index::Hits;
+use crate::model::not_asked_for;
 use crate::progress;
 
 /// What Python says of a space besides its name and dim: (metric, dtype, M, ef_construction, layout, rescore).

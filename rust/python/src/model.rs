@@ -64,7 +64,8 @@ impl Predict for Callable {
         let _asking = self.catalog.map(Asking::for_catalog);
         Python::attach(|py| -> PyResult<Vec<f64>> {
             let matrix = features.to_vec().into_pyarray(py).reshape([rows, width])?;
-            let answers: PyReadonlyArray1<'_, f64> = self.model.bind(py).call1((matrix,))?.extract()?;
+            let answers: PyReadonlyArray1<'_, f64> =
+                self.model.bind(py).call1((matrix,))?.extract()?;
             Ok(answers.as_array().to_vec())
         })
         .map_err(|raised| Error::Outside(Box::new(raised)))
