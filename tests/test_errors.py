@@ -436,3 +436,19 @@ def test_a_moment_beyond_the_year_9999_is_refused_or_comes_back():
         assert "at" in str(error)
         return
     assert cat.get([1])
+
+
+@pytest.mark.parametrize(
+    ("argument", "call"),
+    [
+        ("user", lambda cat, one: pc.rank(cat, {"v": one(np.ones(3))}, pc.Policy(score=V), 2)),
+        ("exclude", lambda cat, one: pc.rank(cat, None, pc.Policy(score=V), 2, exclude=one(np.arange(3)))),
+        ("where", lambda cat, one: pc.rank(cat, None, pc.Policy(score=V), 2, where=one(np.ones(50, bool)))),
+        ("scores", lambda cat, one: pc.Candidates([1, 2], scores=one(np.ones(2)))),
+        ("vectors", lambda cat, one: pc.Interests(one(np.ones((2, 3))))),
+    ],
+)
+def test_masked_values_are_no_values(cat, argument, call):
+    call(cat, lambda array: np.ma.array(array))
+    with pytest.raises(ValueError, match=rf"{argument}.*: expected an array without masked values"):
+        call(cat, lambda array: np.ma.array(array, mask=np.arange(array.size).reshape(array.shape) == 1))

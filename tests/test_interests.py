@@ -146,6 +146,12 @@ A = np.ones((2, 3), np.float32)
         ({"vectors": A, "negative_weight": -1}, ValueError, "negative_weight: expected a finite number"),
         ({"vectors": A, "combine": "sum"}, ValueError, "combine"),
         ({"vectors": "ab"}, TypeError, "vectors"),
+        ({"vectors": [[1.0, np.nan]]}, ValueError, "vectors: expected finite numbers, got nan"),
+        (
+            {"vectors": A, "negative": [[np.inf] * 3]},
+            ValueError,
+            "negative: expected finite numbers, got inf",
+        ),
     ],
 )
 def test_bad_interests_are_refused(arguments: Any, error: type[Exception], message: str) -> None:
@@ -164,7 +170,7 @@ def test_what_a_request_cannot_do_with_interests() -> None:
     with pytest.raises(ValueError, match=r'user\["a"\]: expected 3 components, got 2'):
         pc.rank(cat, pc.Interests(np.ones((1, 2))), policy, k=1)
     with pytest.raises(ValueError, match=r'user\["a"\]: expected finite numbers'):
-        pc.rank(cat, pc.Interests([[1.0, 2.0, np.inf]]), policy, k=1)
+        pc.rank(cat, pc.Interests([[1.0, 2.0, 1e30]]), policy, k=1)
     with pytest.raises(TypeError, match=r"user\[1\]: expected Interests"):
         pc.rank(cat, [pc.Interests(A), A], policy, k=1)  # type: ignore[list-item]
     with pytest.raises(ValueError, match="as many users in every space"):

@@ -194,6 +194,41 @@ def test_a_model_or_signal_that_nobody_uses_is_refused() -> None:
         ask(Linear(), signals=None)
 
 
+@pytest.mark.parametrize("users", [1, 3])
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda cat, path: cat.upsert([1], np.ones((1, 2), np.float32)),
+        lambda cat, path: cat.remove([]),
+        lambda cat, path: cat.get([1]),
+        lambda cat, path: len(cat),
+        lambda cat, path: cat.save(path / "catalog"),
+        lambda cat, path: pc.rank(cat, None, pc.Policy(), 1),
+    ],
+)
+def test_a_model_that_uses_its_catalog_is_refused_and_does_not_wait_for_itself(
+    use: Any, users: int, tmp_path: Any
+) -> None:
+    cat, other = (pc.Catalog({"a": pc.Space(2)}) for _ in range(2))
+    for one in (cat, other):
+        one.upsert(range(5), np.arange(10, dtype=np.float32).reshape(5, 2), {"pop": range(5)})
+    policy = pc.Policy(score=pc.Blend(similarity=1.0, m=pc.Model(["pop"])))
+    batch = np.ones((users, 2), np.float32)
+
+    def ask(used: pc.Catalog) -> Any:
+        def model(x: np.ndarray) -> np.ndarray:
+            use(used, tmp_path)
+            return x[:, 0]
+
+        return pc.rank(cat, batch, policy, 2, models={"m": model}, num_threads=2)
+
+    with pytest.raises(ValueError, match="models: expected models that do not use the catalog"):
+        ask(cat)
+    # Another catalog is not locked; and afterwards this one is not either.
+    ask(other)
+    use(cat, tmp_path)
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 def test_what_a_model_raises_surfaces_as_it_is(threads: int) -> None:
     class OwnError(Exception):
@@ -241,6 +276,8 @@ def test_stated_feature_names_must_be_the_policys(how: str) -> None:
     [
         (lambda: pc.Model("price"), TypeError, "features"),
         (lambda: pc.Model([]), ValueError, "features"),
+        (lambda: pc.Model({"a", "b"}), TypeError, "features: expected a list of names, got set"),
+        (lambda: pc.Model({"a": 1.0}), TypeError, "features: expected a list of names, got dict"),
         (lambda: pc.Model(["a", "a"]), ValueError, "features: expected each name once"),
         (lambda: pc.Model(["a"], weight=float("nan")), ValueError, "weight"),
         (lambda: pc.Policy(score=pc.Blend(m=pc.Model(["n"]), n=pc.Model(["a"]))), ValueError, "m.features"),

@@ -107,6 +107,73 @@ def test_a_policy_that_does_not_explore_is_known_up_to_where_it_parts(seed, caps
     assert np.cumprod(found).tolist() == np.cumprod(ope.propensities(slate, b)).tolist()
 
 
+def slates_by_enumeration(epsilon, per, slots, n=5, k=3):
+    """The probability of each ordered choice of k out of n items, the best first, by definition."""
+    open_in = [slots is None or slot in slots for slot in range(k)]
+    out = {}
+    for slate in itertools.permutations(range(n), k):
+        coins = []
+        for e in (0.0, 1.0) if per == "slate" else (epsilon,):
+            p = 1.0
+            for slot, one in enumerate(slate):
+                left = [i for i in range(n) if i not in slate[:slot]]
+                e_slot = e if open_in[slot] else 0.0
+                p *= (1 - e_slot) * (one == left[0]) + e_slot / len(left)
+            coins.append(p)
+        out[slate] = (1 - epsilon) * coins[0] + epsilon * coins[1] if per == "slate" else coins[0]
+    return out
+
+
+@pytest.mark.parametrize("per", ["slot", "slate"])
+@pytest.mark.parametrize("slots", [None, [0], [1, 2], [7]])
+@pytest.mark.parametrize("epsilon", [0.0, 0.3, 1.0])
+def test_a_coin_a_slate_and_slots_that_are_kept(per, slots, epsilon):
+    items = pc.Candidates(range(5), scores=[5.0, 4.0, 3.0, 2.0, 1.0])
+    target = pc.Policy(explore=pc.EpsilonGreedy(epsilon, per=per, slots=slots))
+    expected = slates_by_enumeration(epsilon, per, slots)
+    assert sum(expected.values()) == pytest.approx(1)
+
+    def of(prefix):
+        return sum(p for slate, p in expected.items() if slate[: len(prefix)] == prefix)
+
+    logged = pc.Policy(explore=pc.EpsilonGreedy(0.6))
+    slates = [pc.rank(items, None, logged, 3, seed=2, request_id=str(i)) for i in range(60)]
+    assert len({tuple(slate.ids) for slate in slates}) > 20
+    others = [pc.rank(items, None, target, 3, seed=2, request_id=str(i)) for i in range(60)]
+    for slate, other in zip(slates, others, strict=True):
+        ids = tuple(slate.ids.tolist())
+        for found in (ope.propensities(slate, target), ope.propensities(slate, other)):
+            assert np.prod(found) == pytest.approx(of(ids))
+            for slot in range(3):
+                if of(ids[:slot]) > 0:
+                    assert found[slot] == pytest.approx(of(ids[: slot + 1]) / of(ids[:slot]))
+        # The arithmetic is the core's, bit for bit.
+        assert ope.propensities(other, target).tolist() == other.propensities.tolist()
+    rewards = {slate.request_id: [1, 0, 0] for slate in slates}
+    log = ope.SlateLog.from_records(slates, rewards, others, marginals="all")
+    if slots is not None:
+        assert log.target_marginals is None
+        return
+    for row, slate in enumerate(slates):
+        for i, one in enumerate(slate.ids.tolist()):
+            at = [sum(p for s, p in expected.items() if s[slot] == one) for slot in range(3)]
+            assert log.target_marginals[row, i].tolist() == pytest.approx(at)
+
+
+def test_exploration_of_some_items_is_not_told():
+    items = pc.Candidates([1, 2, 3], scores=[3.0, 2.0, 1.0], attributes={"new": [True, False, True]})
+    some = pc.Policy(explore=pc.EpsilonGreedy(0.3, only={"new": True}))
+    every = pc.Policy(explore=pc.EpsilonGreedy(0.3))
+    kept, free = (pc.rank(items, None, p, 2, seed=1, request_id="r") for p in (some, every))
+    with pytest.raises(ValueError, match="other: expected a policy that explores all items"):
+        ope.propensities(free, some)
+    with pytest.raises(ValueError, match="other: expected a policy that explores all items"):
+        ope.propensities(free, kept)
+    # As a log it is as good as any: what it has shown has its propensity.
+    log = ope.SlateLog.from_records([kept], {"r": [1, 0]}, every)
+    assert log.logged.tolist() == [kept.propensities.tolist()] and log.logged_marginals is None
+
+
 def test_what_a_record_does_not_tell_is_refused():
     cat, _, user = world(3)
     for seed in range(30):

@@ -250,6 +250,8 @@ def test_a_user_is_named_by_a_keyed_hash_only():
         ({"user_key": 42, "hash_key": SECRET}, TypeError, "user_key: expected a str"),
         ({"user_key": "\ud800", "hash_key": SECRET}, ValueError, "user_key: expected Unicode text"),
         ({"hash_key": SECRET}, ValueError, "hash_key: expected None without a user_key, got 16 bytes"),
+        ({"user": "no"}, TypeError, "user: expected a bool, got str 'no'"),
+        ({"user": np.ones(2)}, TypeError, "user: expected a bool, got an array"),
     ],
 )
 def test_bad_keys_are_refused_and_never_shown(arguments, error, match):
@@ -334,6 +336,15 @@ def test_fields_of_a_later_version_survive_a_table(extra):
 def test_no_records_are_a_table_too():
     table = pc.records.to_arrow([])
     assert table.num_rows == 0 and pc.records.from_arrow(table) == []
+
+
+def test_pins_tell_the_kind_of_ids_where_nothing_is_eligible():
+    items = pc.Candidates(["a", "b"], scores=[1.0, 2.0])
+    slate = pc.rank(items, None, pc.Policy(), 1, exclude=["a", "b"], pins={0: "a"})
+    record = slate.record()
+    assert len(slate) == 0 and record["pins"] == [{"slot": 0, "id": "a"}]
+    assert pc.records.from_arrow(pc.records.to_arrow([record])) == [record]
+    assert pc.replay(record, items) == slate
 
 
 def test_what_is_no_log_is_refused(made):

@@ -360,6 +360,7 @@ BAD = [
     (lambda cat: pc.Hide(ids="abc"), TypeError, "ids"),
     (lambda cat: pc.Hide(ids=[1, "a"]), TypeError, "ids"),
     (lambda cat: pc.Policy(rules=pc.Hide(ids=[1])), TypeError, "rules"),
+    (lambda cat: pc.Policy(rules={pc.Hide(ids=[1])}), TypeError, "rules"),
     (lambda cat: pc.Policy(rules=[pc.MMR(0.1)]), TypeError, "rules[0]"),
     (lambda cat: policy_of(pc.Boost({"new": True}, 1, "pop")), ValueError, "rules[0].name"),
     (

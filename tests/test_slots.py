@@ -28,6 +28,10 @@ explorers = st.sampled_from(
         pc.EpsilonGreedy(0.5, only={"genre": "news"}),
         pc.Softmax(0.3),
         pc.PlackettLuce(0.3),
+        pc.ThompsonSampling(alpha="clicks", beta="skips", draws=64),
+        pc.ThompsonSampling(mean="worth", std="doubt", prior=(0.5, 1.0), draws=64, only={"fresh": True}),
+        pc.UCB(alpha="clicks", beta="skips", c=2.0),
+        pc.UCB(mean="worth", std="doubt", prior=(0.5, 1.0), slots=[0, 2]),
     ]
 )
 
@@ -42,6 +46,11 @@ def worlds(draw):
             "fresh": draw(st.booleans()),
             "tags": draw(st.lists(st.sampled_from("abc"), max_size=2, unique=True)),
             "pop": float(draw(st.integers(0, 3))),
+            # What is known of it; a null where nothing is, and certainty now and then.
+            "clicks": draw(st.none() | st.integers(0, 4)),
+            "skips": draw(st.integers(0, 4)),
+            "worth": draw(st.none() | st.sampled_from([0.0, 0.5])),
+            "doubt": float(draw(st.integers(0, 2))),
         }
         for i in noise.permutation(50)[:n]
     }
@@ -83,7 +92,10 @@ def worlds(draw):
 def catalog(world, order):
     items = world["items"]
     cat = pc.Catalog({"content": pc.Space(DIM, "cosine", "f32")})
-    attributes = {name: [items[i][name] for i in order] for name in ("genre", "fresh", "tags", "pop")}
+    attributes = {name: [items[i][name] for i in order] for name in items[order[0]]}
+    for name in ("clicks", "worth"):
+        if not any(value is not None for value in attributes[name]):
+            attributes[name] = [0.0] * len(order)
     cat.upsert(order, np.array([world["vectors"][i] for i in order]), attributes)
     return cat
 

@@ -3,17 +3,18 @@
 
 use std::path::Path;
 
-use perso_fuzz::{documents, files};
+use perso_fuzz::{documents, files, profile};
 
 type Check = fn(&[u8]) -> bool;
 
 fn main() {
-    let targets: [(&str, Check); 5] = [
+    let targets: [(&str, Check); 6] = [
         ("index_file", files::index),
         ("catalog_file", files::catalog),
         ("raw_file", files::raw),
         ("record", documents::record),
         ("policy", documents::policy),
+        ("profile", profile::profile),
     ];
     let corpora = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
     for (target, check) in targets {

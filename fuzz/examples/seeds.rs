@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use perso_fuzz::{documents, files, world};
+use perso_fuzz::{documents, files, profile, world};
 
 fn write(target: &str, seeds: &[Vec<u8>], check: fn(&[u8]) -> bool) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -40,4 +40,5 @@ fn main() {
         .map(|policy| policy.to_string().into_bytes())
         .collect();
     write("policy", &policies, documents::policy);
+    write("profile", &profile::seeds(), profile::profile);
 }

@@ -8,5 +8,6 @@ pub mod files;
 pub mod json;
 pub mod memory;
 pub mod mutate;
+pub mod profile;
 pub mod repair;
 pub mod world;

@@ -137,6 +137,22 @@ pub fn sections(
     len
 }
 
+/// One mutation of bytes that are mostly numbers, in place. Returns the new length.
+pub fn numbers(
+    data: &mut [u8],
+    size: usize,
+    max_size: usize,
+    seed: u32,
+    bytes: impl FnOnce(&mut [u8], usize, usize) -> usize,
+) -> usize {
+    let mut choices = Choices::new(seed);
+    if size == 0 || choices.below(4) == 0 {
+        return bytes(data, size, max_size);
+    }
+    number(&mut data[..size], &mut choices);
+    size
+}
+
 /// One mutation of a JSON document in place. Returns the new length.
 pub fn document(
     data: &mut [u8],
@@ -161,7 +177,7 @@ pub fn document(
     }
 }
 
-/// Changes one aligned number of a section: to a special one, to a near one, or to another of it.
+/// Changes one aligned number: to a special one, to a near one, or to another of it.
 fn number(bytes: &mut [u8], choices: &mut Choices) {
     let width = [1, 2, 4, 8][choices.below(4)];
     let count = bytes.len() / width;

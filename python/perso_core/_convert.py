@@ -88,6 +88,13 @@ def unit(argument: str, value: object) -> float:
     return number
 
 
+def flag(argument: str, value: object) -> bool:
+    """A bool, and nothing that is merely true."""
+    if not isinstance(value, bool | np.bool_):
+        raise wrong_type(argument, "a bool", kind_of(value))
+    return bool(value)
+
+
 def choice(argument: str, value: object, among: tuple[str, ...]) -> str:
     """One of some names."""
     if not isinstance(value, str):
@@ -159,6 +166,7 @@ def probabilities(argument: str, value: object, ndim: int) -> NDArray[np.float64
 def array(argument: str, value: object) -> NDArray[Any]:
     """Anything array-like, by DLPack where that is all it offers."""
     if isinstance(value, np.ndarray):
+        _unmasked(argument, value)
         return value
     if hasattr(value, "__dlpack__") and not hasattr(value, "__array__"):
         return np.from_dlpack(value)
@@ -168,6 +176,12 @@ def array(argument: str, value: object) -> NDArray[Any]:
         raise wrong_type(
             argument, "a rectangular array of floats", f"{type(value).__name__} ({error})"
         ) from None
+
+
+def _unmasked(argument: str, value: NDArray[Any]) -> None:
+    """Refuses masked values, which a plain array would show."""
+    if type(value) is not np.ndarray and np.ma.is_masked(value):
+        raise invalid(argument, "an array without masked values", "a masked array")
 
 
 def floats(argument: str, value: object) -> NDArray[np.float32]:
@@ -226,6 +240,7 @@ def ids(argument: str, value: object, *, ordered: bool = True) -> NDArray[np.int
     if isinstance(value, str | bytes | Mapping) or (ordered and isinstance(value, AbstractSet)):
         raise wrong_type(argument, _IDS, kind_of(value))
     if isinstance(value, np.ndarray):
+        _unmasked(argument, value)
         found = value
     elif hasattr(value, "__array__"):
         found = np.asarray(value)
@@ -296,6 +311,8 @@ def mask_or_ids(argument: str, value: object) -> NDArray[np.bool_] | NDArray[np.
         value = np.asarray(value)
     if hasattr(value, "__array__") or isinstance(value, np.ndarray):
         found = np.asarray(value)
+        if isinstance(value, np.ndarray):
+            _unmasked(argument, value)
         if found.dtype == np.bool_:
             if found.ndim != 1:
                 raise invalid(argument, "a mask of one dimension", f"an array of shape {found.shape}")

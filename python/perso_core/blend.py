@@ -9,6 +9,7 @@ import json
 import keyword
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from fractions import Fraction
@@ -213,7 +214,8 @@ class Model(Part):
     version: str | None = None
 
     def __post_init__(self) -> None:
-        if isinstance(self.features, str) or not isinstance(self.features, Iterable):
+        # A set has no order of its own: the policy's hash would depend on the process.
+        if isinstance(self.features, str | Mapping | AbstractSet) or not isinstance(self.features, Iterable):
             raise _convert.wrong_type("features", "a list of names", _convert.kind_of(self.features))
         features = tuple(_convert.text("features", name) for name in self.features)
         if not features:

@@ -62,6 +62,10 @@ class Interests:
             if self.negative is None
             else _convert.matrix("negative", self.negative).copy()
         )
+        for argument, array in (("vectors", vectors), ("negative", negative)):
+            bad = array[~np.isfinite(array)]
+            if bad.size:
+                raise _convert.invalid(argument, "finite numbers", bad[0])
         if negative.shape[1] != dim:
             raise _convert.invalid("negative", f"vectors of {dim} components", negative.shape[1])
         weight = _convert.real("negative_weight", self.negative_weight)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -64,7 +65,8 @@ class Policy:
             )
         _instance("caps", self.caps, Mapping, "a mapping of attributes to integers or Soft")
         assign(self, caps=_caps.caps(self.caps))
-        if isinstance(self.rules, str | Mapping) or not isinstance(self.rules, Iterable):
+        # A set has no order of its own, and the order is part of the policy.
+        if isinstance(self.rules, str | Mapping | AbstractSet) or not isinstance(self.rules, Iterable):
             raise _convert.wrong_type("rules", f"a list of {_RULES}", _convert.kind_of(self.rules))
         assign(self, rules=tuple(self.rules))
         for i, rule in enumerate(self.rules):

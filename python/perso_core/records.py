@@ -47,6 +47,7 @@ def to_arrow(records: Iterable[Any], *, user: bool = True) -> pyarrow.Table:
         ValueError: ids of both kinds.
     """
     pa = _pyarrow()
+    user = _convert.flag("user", user)
     documents = [_document(i, one, user) for i, one in enumerate(_records.several("records", records))]
     try:
         types = _types(pa, _id_type(pa, documents))
@@ -276,7 +277,9 @@ _FIELDS = frozenset(
 
 
 def _id_type(pa: Any, documents: list[dict[str, Any]]) -> Any:
+    # Pins tell it as well, of a slate that has no items.
     kinds = {type(i) for one in documents for step in one["pool"] for i in step["ids"][:1]}
+    kinds |= {type(pin["id"]) for one in documents for pin in one.get("pins") or []}
     if kinds <= {int}:
         return pa.int64()
     if kinds == {str}:

@@ -342,7 +342,7 @@ class Slate:
             keyed = user_hash(user_key, hash_key)
         elif hash_key is not None:
             raise _convert.invalid("hash_key", "None without a user_key", _convert.kind_of_secret(hash_key))
-        return self._core.record(bool(user), keyed)
+        return self._core.record(_convert.flag("user", user), keyed)
 
     def to_arrow(self) -> pyarrow.Table:
         """A table, one row an item: what a log of slates needs. Needs pyarrow."""

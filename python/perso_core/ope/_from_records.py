@@ -77,6 +77,8 @@ def _own(log: Told) -> _Grid | None:
     explore = log.policy["explore"]
     if explore is not None and explore["kind"] != "epsilon_greedy":
         return None
+    if explore is not None and (explore.get("scope") or {}).get("only") is not None:
+        return None
     return marginals(log, log, explorer("records", log.policy, log.at))
 
 

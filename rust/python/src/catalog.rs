@@ -18,6 +18,7 @@ use crate::attributes;
 use crate::convert::{self, Filter, Table};
 use crate::error::{lost, poisoned, Outcome};
 use crate::index::Hits;
+use crate::model::not_asked_for;
 use crate::progress;
 
 /// What Python says of a space besides its name and dim: (metric, dtype, M, ef_construction, layout, rescore).
@@ -41,7 +42,13 @@ impl Catalog {
 
     /// The catalog for reading. Call it without the GIL: a writer may hold the lock for long.
     pub fn read(&self) -> Outcome<RwLockReadGuard<'_, Core>> {
+        not_asked_for(self.place())?;
         self.core.read().map_err(poisoned)
+    }
+
+    /// What tells it from other catalogs.
+    pub fn place(&self) -> usize {
+        std::ptr::from_ref(self) as usize
     }
 
     fn look<T: Send>(&self, py: Python<'_>, f: impl FnOnce(&Core) -> T + Send) -> Outcome<T> {
@@ -55,6 +62,7 @@ impl Catalog {
         num_threads: i64,
         progress: Option<Py<PyAny>>,
     ) -> Outcome<()> {
+        not_asked_for(self.place())?;
         progress::run(py, progress, |hook| {
             let mut core = self.core.write().map_err(lost)?;
             core.upsert(upsert, num_threads, hook)
@@ -148,6 +156,7 @@ impl Catalog {
 
     fn remove(&self, py: Python<'_>, ids: &Bound<'_, PyAny>) -> Outcome<()> {
         let ids = convert::ids("ids", ids)?;
+        not_asked_for(self.place())?;
         py.detach(|| Ok(self.core.write().map_err(poisoned)?.remove(&ids)?))
     }
 
@@ -308,6 +317,7 @@ impl Catalog {
     }
 
     fn save(&self, py: Python<'_>, path: PathBuf, progress: Option<Py<PyAny>>) -> Outcome<()> {
+        not_asked_for(self.place())?;
         progress::run(py, progress, |hook| {
             self.core.read().map_err(lost)?.save(&path, hook)
         })

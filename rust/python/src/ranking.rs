@@ -41,6 +41,14 @@ impl Items<'_> {
             Items::Candidates(candidates) => Held::Candidates(&candidates.core),
         }
     }
+
+    /// Where the catalog lies.
+    fn catalog(&self) -> Option<usize> {
+        match self {
+            Items::Catalog(catalog) => Some(catalog.place()),
+            Items::Candidates(_) => None,
+        }
+    }
 }
 
 impl Held<'_> {
@@ -207,7 +215,7 @@ pub fn rank(
     let filter = Filter::new("where", r#where)?;
     let exclude = convert::optional_ids("exclude", exclude)?;
     let signals = signals_in(signals)?;
-    let models = models_in(models)?;
+    let models = models_in(models, source.catalog())?;
     let lists = lists_in(lists)?;
     let pins = pins.as_ref().map(pins_in).transpose()?.unwrap_or_default();
     let held = source.hold();
@@ -299,7 +307,7 @@ pub fn rank_many(
         }
     };
     let signals = signals_in(signals)?;
-    let models = models_in(models)?;
+    let models = models_in(models, source.catalog())?;
     let lists: Vec<GivenLists> = lists.iter().map(lists_in).collect::<Outcome<_>>()?;
     let pins: Vec<Pins> = match pins {
         None => vec![Pins::new(); count],

@@ -270,3 +270,10 @@ fn damaged_parts_are_refused() {
     bad[3] = 200;
     assert!(load(base, bad, upper, entry).is_err());
 }
+
+#[test]
+fn no_rows_make_an_empty_graph() {
+    let empty = store(Metric::Ip, Dtype::I8, &[], 4);
+    let graph = build(&empty, 1);
+    assert_eq!(graph.len(), 0);
+}
