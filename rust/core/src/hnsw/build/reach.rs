@@ -13,7 +13,7 @@ const HOSTS: usize = 32;
 impl Graph {
     /// Gives rows that cannot be reached from the entry in the bottom layer a link from one that can.
     pub(super) fn reach_all(&mut self, store: &VectorStore, journal: &mut Journal) {
-        if self.len() == 0 {
+        if self.is_empty() {
             return;
         }
         let mut scratch = Scratch::default();
