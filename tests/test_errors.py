@@ -222,6 +222,7 @@ RANK = {
     "seed=2**64": (dict(seed=2**64), ValueError, "seed:", "18446744073709551615"),
     "seed=1.5": (dict(seed=1.5), TypeError, "seed:", "integer", "1.5"),
     "a number for request_id": (dict(request_id=3), TypeError, "request_id:", "str", "3"),
+    "one request id twice": (dict(user=X, request_id=["a", "a"]), ValueError, "request_id:", "once", "'a'"),
     "too few request ids": (dict(user=X, request_id=["a"]), ValueError, "request_id:", "2", "1"),
     "num_threads=0": (dict(num_threads=0), ValueError, "num_threads:", "at least 1, or -1", "0"),
     "num_threads=-2": (dict(num_threads=-2), ValueError, "num_threads:", "-1", "-2"),

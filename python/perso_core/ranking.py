@@ -118,7 +118,7 @@ def rank(
         at: the moment that decays are measured from: a datetime (without a zone: UTC), ISO 8601 text, or
             seconds since the epoch. None for now; it is always recorded.
         seed: of the random numbers, together with the request's id; None for a random one.
-        request_id: your name for the request; None for a random one. For a batch a list with one a user,
+        request_id: your name for the request; None for a random one. For a batch a list with one a user, each once,
             or one text, to which "-0", "-1", ... are appended.
         num_threads: for a batch, over its users; -1 for every core. The slates do not depend on it.
         target: {value: share} for a policy with `Calibrated`, in place of the policy's own target: the shares
@@ -367,6 +367,12 @@ def _request_ids(request_id: str | Sequence[str] | None, count: int) -> list[str
     for name in names:
         if not isinstance(name, str):
             raise _convert.wrong_type("request_id", "a list of str", _convert.kind_of(name))
+    # Draws are keyed by the id, and a log is searched by it.
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise _convert.invalid("request_id", "each id once", f"{name!r} twice")
+        seen.add(name)
     return names
 
 
