@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any, TypeAlias
+from collections.abc import Mapping
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from . import _convert
 
-__all__ = ["of_batch", "of_one"]
+__all__ = ["given_lists"]
 
 _Given: TypeAlias = dict[str, tuple[NDArray[np.int64] | list[str], NDArray[np.float64] | None]]
 
 
-def of_one(lists: object, argument: str = "lists") -> _Given:
+def given_lists(argument: str, lists: object) -> _Given:
     """The lists of one request by name: ids with scores, or with None where there is only an order."""
     if lists is None:
         return {}
@@ -32,18 +32,3 @@ def of_one(lists: object, argument: str = "lists") -> _Given:
         else:
             out[name] = (_convert.ids(at, given), None)
     return out
-
-
-def of_batch(lists: object, count: int) -> list[_Given]:
-    """The lists of each user; none at all where none were given."""
-    if lists is None:
-        return []
-    if isinstance(lists, Mapping):
-        return [of_one(lists)] * count
-    expected = f"a mapping of names to lists of ids, or a list of {count} of them, one a user"
-    if isinstance(lists, str) or not isinstance(lists, Iterable):
-        raise _convert.wrong_type("lists", expected, _convert.kind_of(lists))
-    each: list[Any] = list(lists)
-    if len(each) != count:
-        raise _convert.invalid("lists", expected, f"a list of {len(each)}")
-    return [of_one(one, f"lists[{i}]") for i, one in enumerate(each)]

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from fractions import Fraction
 from types import MappingProxyType
-from typing import Any, TypeAlias, TypeVar, cast
+from typing import Any, ClassVar, TypeAlias, TypeVar, cast
 
 from . import _convert
 from ._types import NORMALIZERS, SHAPES, Shape
@@ -97,8 +97,34 @@ def expect_kind(document: dict[str, Any], kind: str) -> None:
 # --- signals ---------------------------------------------------------------------------------------
 
 
+_W = TypeVar("_W", bound="_Weighted")
+
+
 @dataclass(frozen=True)
-class Signal(Part):
+class _Weighted(Part):
+    """A number per candidate whose name says where it comes from."""
+
+    weight: float = 1.0
+    normalize: Normalize | None = None
+
+    _kind: ClassVar[str]
+
+    def __post_init__(self) -> None:
+        assign(self, weight=_convert.real("weight", self.weight))
+        if self.normalize is not None:
+            assign(self, normalize=_normalize("normalize", self.normalize))
+
+    def _document(self) -> dict[str, Any]:
+        return {"kind": self._kind, "weight": self.weight, "normalize": _normalize_document(self.normalize)}
+
+    @classmethod
+    def _from_document(cls: type[_W], document: dict[str, Any]) -> _W:
+        expect_kind(document, cls._kind)
+        return cls(document["weight"], document["normalize"])
+
+
+@dataclass(frozen=True)
+class Signal(_Weighted):
     """A weighted number per candidate, with a normaliser of its own.
 
     Args:
@@ -107,21 +133,7 @@ class Signal(Part):
             `Percentiles`; or `RRF`; None for that of the `Blend` it is in.
     """
 
-    weight: float = 1.0
-    normalize: Normalize | None = None
-
-    def __post_init__(self) -> None:
-        assign(self, weight=_convert.real("weight", self.weight))
-        if self.normalize is not None:
-            assign(self, normalize=_normalize("normalize", self.normalize))
-
-    def _document(self) -> dict[str, Any]:
-        return {"kind": "signal", "weight": self.weight, "normalize": _normalize_document(self.normalize)}
-
-    @classmethod
-    def _from_document(cls, document: dict[str, Any]) -> Signal:
-        expect_kind(document, "signal")
-        return cls(document["weight"], document["normalize"])
+    _kind: ClassVar[str] = "signal"
 
 
 @dataclass(frozen=True)
@@ -248,7 +260,7 @@ class Model(Part):
 
 
 @dataclass(frozen=True)
-class Listed(Part):
+class Listed(_Weighted):
     """A list from outside, such as a search engine's; the list itself comes with the request: `rank(..., lists=)`.
 
     With a positive weight its items join the pool, as what a space retrieves does. Its value is the list's score,
@@ -264,21 +276,7 @@ class Listed(Part):
     Blend(similarity={'cf': 1.0}, bm25=Listed(0.5), normalize=RRF(k=60.0))
     """
 
-    weight: float = 1.0
-    normalize: Normalize | None = None
-
-    def __post_init__(self) -> None:
-        assign(self, weight=_convert.real("weight", self.weight))
-        if self.normalize is not None:
-            assign(self, normalize=_normalize("normalize", self.normalize))
-
-    def _document(self) -> dict[str, Any]:
-        return {"kind": "list", "weight": self.weight, "normalize": _normalize_document(self.normalize)}
-
-    @classmethod
-    def _from_document(cls, document: dict[str, Any]) -> Listed:
-        expect_kind(document, "list")
-        return cls(document["weight"], document["normalize"])
+    _kind: ClassVar[str] = "list"
 
 
 def duration(value: object) -> int:

@@ -6,14 +6,15 @@ import json
 import secrets
 import time
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, overload
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from . import _convert, _core, _lists
+from . import _convert, _core
 from . import models as _models
+from ._lists import given_lists
 from ._types import Allow, Ids, Lists, Models, Moment, Pins, Signals, Target, User, Where
 from .beside import Shadow
 from .candidates import Candidates
@@ -180,7 +181,7 @@ def rank(
                 without,
                 numbers,
                 asked,
-                _lists.of_one(lists),
+                given_lists("lists", lists),
                 at_us,
                 drawn,
                 request_id,
@@ -202,13 +203,13 @@ def rank(
         without_each,
         numbers,
         asked,
-        _lists.of_batch(lists, count),
+        _one_a_user("lists", lists, count, "a mapping of names to lists of ids", given_lists) or [],
         at_us,
         drawn,
         names,
         threads,
-        _targets(target, count),
-        _pins(pins, count),
+        _one_a_user("target", target, count, "a mapping of values to shares", shares),
+        _one_a_user("pins", pins, count, "a mapping of slots to ids", given_pins),
         second,
         allowed_input,
     )
@@ -395,29 +396,21 @@ def _exclusions(
     return [_convert.ids(f"exclude[{i}]", one, ordered=False) for i, one in enumerate(lists)]
 
 
-def _targets(target: Target | Sequence[Target] | None, count: int) -> list[dict[str, float]] | None:
-    if target is None:
-        return None
-    if isinstance(target, Mapping):
-        return [shares("target", target)] * count
-    expected = f"a mapping of values to shares, or a list of {count}, one a user"
-    if isinstance(target, str) or not isinstance(target, Iterable):
-        raise _convert.wrong_type("target", expected, _convert.kind_of(target))
-    targets = list(target)
-    if len(targets) != count:
-        raise _convert.invalid("target", expected, f"a list of {len(targets)}")
-    return [shares(f"target[{i}]", one) for i, one in enumerate(targets)]
+_One = TypeVar("_One")
 
 
-def _pins(pins: Pins | Sequence[Pins] | None, count: int) -> list[tuple[list[int], Any]] | None:
-    if pins is None:
+def _one_a_user(
+    argument: str, given: object, count: int, what: str, read: Callable[[str, Any], _One]
+) -> list[_One] | None:
+    """What a batch may say once for all, as a mapping, or in a list with one mapping a user."""
+    if given is None:
         return None
-    if isinstance(pins, Mapping):
-        return [given_pins("pins", pins)] * count
-    expected = f"a mapping of slots to ids, or a list of {count}, one a user"
-    if isinstance(pins, str) or not isinstance(pins, Iterable):
-        raise _convert.wrong_type("pins", expected, _convert.kind_of(pins))
-    listed = list(pins)
-    if len(listed) != count:
-        raise _convert.invalid("pins", expected, f"a list of {len(listed)}")
-    return [given_pins(f"pins[{i}]", one) for i, one in enumerate(listed)]
+    if isinstance(given, Mapping):
+        return [read(argument, given)] * count
+    expected = f"{what}, or a list of {count}, one a user"
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        raise _convert.wrong_type(argument, expected, _convert.kind_of(given))
+    each = list(given)
+    if len(each) != count:
+        raise _convert.invalid(argument, expected, f"a list of {len(each)}")
+    return [read(f"{argument}[{i}]", one) for i, one in enumerate(each)]

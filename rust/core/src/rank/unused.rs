@@ -43,30 +43,12 @@ pub(super) fn refuse_unused(
         };
         return Err(Error::invalid("signals", known, format!("{name:?}")));
     }
-    let modelled = |name: &&str| {
-        let model =
-            |spec: &SignalSpec| matches!(spec, SignalSpec::Model { .. }) && spec.name() == *name;
-        policy.signals().iter().any(model)
-    };
-    if let Some(name) = ask.signals.model_names().find(|name| !modelled(name)) {
-        return Err(Error::invalid(
-            "models",
-            "models that the policy's Blend names",
-            format!("{name:?}"),
-        ));
-    }
-    let listed = |name: &&str| {
-        let list =
-            |spec: &SignalSpec| matches!(spec, SignalSpec::List { .. }) && spec.name() == *name;
-        policy.signals().iter().any(list)
-    };
-    if let Some(name) = ask.signals.list_names().find(|name| !listed(name)) {
-        return Err(Error::invalid(
-            "lists",
-            "lists that the policy's Blend names",
-            format!("{name:?}"),
-        ));
-    }
+    named("models", ask.signals.model_names(), policy, |spec| {
+        matches!(spec, SignalSpec::Model { .. })
+    })?;
+    named("lists", ask.signals.list_names(), policy, |spec| {
+        matches!(spec, SignalSpec::List { .. })
+    })?;
     if source.given_scores().is_some() && !uses_given && !ask.scores_may_idle {
         return Err(Error::invalid(
             "scores",
@@ -91,4 +73,22 @@ pub(super) fn refuse_unused(
         ));
     }
     Ok(())
+}
+
+/// Refuses a name that is not that of a signal of this kind.
+fn named<'a>(
+    argument: &str,
+    mut given: impl Iterator<Item = &'a str>,
+    policy: &Policy,
+    kind: impl Fn(&SignalSpec) -> bool,
+) -> Result<()> {
+    let known = policy.signals().iter().filter(|&spec| kind(spec));
+    match given.find(|name| !known.clone().any(|spec| spec.name() == *name)) {
+        Some(name) => Err(Error::invalid(
+            argument,
+            format!("{argument} that the policy's Blend names"),
+            format!("{name:?}"),
+        )),
+        None => Ok(()),
+    }
 }

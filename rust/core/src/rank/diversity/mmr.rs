@@ -22,7 +22,6 @@ use crate::store::Rounded;
 use super::lanes::{Bounds, Lanes, Valued};
 use super::lazy::{self, Lazy, STEP};
 use super::rounded::{codes, cosine_error, Panels};
-
 use super::scale::Scale;
 use super::Diversity;
 
@@ -93,6 +92,16 @@ impl Exact<'_> {
     fn value_with(&self, relevance: f64, similarity: f32) -> f64 {
         (1.0 - self.diversity) * relevance - self.diversity * f64::from(similarity)
     }
+
+    /// Raises an entry's largest cosine by those to some rows, no more than a step of them.
+    fn compare(&mut self, at: usize, rows: &[u32]) {
+        let mut cosines = [0.0; STEP];
+        let cosines = &mut cosines[..rows.len()];
+        self.source.cosine(self.space, self.rows[at], rows, cosines);
+        for &cosine in cosines.iter() {
+            self.max_similarity[at] = self.max_similarity[at].max(cosine);
+        }
+    }
 }
 
 impl Lazy for Exact<'_> {
@@ -113,15 +122,11 @@ impl Lazy for Exact<'_> {
     fn advance(&mut self, entry: u32) {
         let at = entry as usize;
         let chosen = &self.chosen[self.seen[at]..];
-        let chosen = &chosen[..chosen.len().min(STEP)];
-        let mut cosines = [0.0; STEP];
-        let cosines = &mut cosines[..chosen.len()];
-        self.source
-            .cosine(self.space, self.rows[at], chosen, cosines);
-        for &cosine in cosines.iter() {
-            self.max_similarity[at] = self.max_similarity[at].max(cosine);
-        }
-        self.seen[at] += chosen.len();
+        let mut rows = [0; STEP];
+        let rows = &mut rows[..chosen.len().min(STEP)];
+        rows.copy_from_slice(&chosen[..rows.len()]);
+        self.compare(at, rows);
+        self.seen[at] += rows.len();
     }
 }
 
@@ -164,18 +169,16 @@ impl<'a> Coarse<'a> {
             self.codes.resize(self.codes.len() + self.panels.dim, 0);
             return;
         };
-        {
-            self.rounded.push(Some(rounded));
-            self.codes.extend_from_slice(&codes);
-            self.queries.push(&codes);
-            // |<x, y> - <x~, y~>| is at most |x - x~| |y| + |x~| |y - y~|.
-            self.limits.push(Limit {
-                scale: rounded.factor,
-                a: -(rounded.residual + self.error),
-                d: -(1.0 + rounded.residual),
-                ..Limit::default()
-            });
-        }
+        self.rounded.push(Some(rounded));
+        self.codes.extend_from_slice(&codes);
+        self.queries.push(&codes);
+        // |<x, y> - <x~, y~>| is at most |x - x~| |y| + |x~| |y - y~|.
+        self.limits.push(Limit {
+            scale: rounded.factor,
+            a: -(rounded.residual + self.error),
+            d: -(1.0 + rounded.residual),
+            ..Limit::default()
+        });
     }
 
     /// Finds an entry's `maxsim`: cosines are asked for with those chosen items alone that can be the nearest by
@@ -212,15 +215,10 @@ impl<'a> Coarse<'a> {
         self.near.retain(|&(_, most)| most >= least);
         for near in self.near.chunks(STEP) {
             let mut rows = [0; STEP];
-            let rows = &mut rows[..near.len()];
-            rows.iter_mut()
-                .zip(near)
-                .for_each(|(to, near)| *to = near.0);
-            let mut cosines = [0.0; STEP];
-            let cosines = &mut cosines[..near.len()];
-            exact.source.cosine(exact.space, row, rows, cosines);
-            let found = cosines.iter().copied();
-            exact.max_similarity[at] = found.fold(exact.max_similarity[at], f32::max);
+            for (to, &(row, _)) in rows.iter_mut().zip(near) {
+                *to = row;
+            }
+            exact.compare(at, &rows[..near.len()]);
         }
         exact.seen[at] = exact.chosen.len();
     }
