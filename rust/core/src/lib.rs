@@ -17,6 +17,7 @@ pub mod hnsw;
 pub mod idfile;
 pub mod ids;
 pub mod index;
+pub mod live;
 pub mod local;
 pub mod metric;
 pub mod mips;
