@@ -8,7 +8,7 @@
 use perso_core::exact::scan;
 use perso_core::metric::{Dtype, Metric};
 use perso_core::scored::ByRow;
-use perso_core::store::{Huge, VectorStore};
+use perso_core::store::{Buf, VectorStore};
 use perso_kernels::Kernels;
 use std::hint::black_box;
 
@@ -62,8 +62,8 @@ fn main() {
             some
         }
     };
-    let mut words = Huge::default();
-    words.resize(BYTES / 8, 1u64);
+    let mut words = Buf::default();
+    words.extend_from_slice(&vec![1u64; BYTES / 8]);
     println!("kernels: {}", Kernels::get().isa());
     for dtype in pick(["i8", "f16", "f32"]) {
         for metric in pick(["cosine", "ip", "l2"]) {

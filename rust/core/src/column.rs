@@ -2,22 +2,23 @@
 //!
 //! Text is kept as codes into a dictionary, so that a cap on a genre compares integers; lists are
 //! spans into one array of codes. Columns only append and replace: a removed item leaves its row
-//! behind, as everywhere in a catalog. What a file holds is [`Parts`], plain arrays that are checked
+//! behind, as everywhere in a catalog. Values lie in pages (`store::Paged`), so versions of a catalog share
+//! all but the pages that were written since. What a file holds is [`Parts`], plain arrays that are checked
 //! one by one when they are read back.
 
+mod kept;
 mod matching;
 mod parts;
 
 pub use matching::Test;
 pub use parts::Parts;
 
-use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::store::{Buf, Dictionary, Paged};
 
 /// What a column holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -120,49 +121,21 @@ impl fmt::Display for Value {
     }
 }
 
-/// Text by code and codes by text.
-#[derive(Clone, Debug, Default)]
-struct Dictionary {
-    entries: Vec<Arc<str>>,
-    codes: HashMap<Arc<str>, u32>,
-}
-
-impl Dictionary {
-    fn code(&mut self, text: &str) -> Result<u32> {
-        if let Some(code) = self.codes.get(text) {
-            return Ok(*code);
-        }
-        let code = u32::try_from(self.entries.len()).map_err(|_| {
-            Error::invalid("attributes", "at most 4294967295 distinct texts", "more")
-        })?;
-        let entry: Arc<str> = text.into();
-        self.entries.push(entry.clone());
-        self.codes.insert(entry, code);
-        Ok(code)
-    }
-
-    fn text(&self, code: u32) -> &str {
-        &self.entries[code as usize]
-    }
-}
-
-/// Where a row's list lies.
-#[derive(Clone, Copy, Debug, Default)]
-struct Span {
-    start: usize,
-    len: usize,
-}
+/// Rows of a page: a multiple of 64, so that a scan of a page fills whole words of a row set.
+const ROWS_A_PAGE: usize = 512;
 
 #[derive(Clone, Debug)]
 enum Data {
-    Bool(Vec<bool>),
-    Int(Vec<i64>),
-    Float(Vec<f64>),
-    Time(Vec<i64>),
-    Str(Vec<u32>, Dictionary),
+    /// 0 or 1.
+    Bool(Paged<u8>),
+    Int(Paged<i64>),
+    Float(Paged<f64>),
+    Time(Paged<i64>),
+    Str(Paged<u32>, Dictionary),
     StrList {
-        spans: Vec<Span>,
-        codes: Vec<u32>,
+        /// Where a row's list starts in `codes`, and its length.
+        spans: Paged<u64>,
+        codes: Buf<u32>,
         /// Codes that no span covers any more.
         garbage: usize,
         dictionary: Dictionary,
@@ -172,28 +145,39 @@ enum Data {
 /// A column.
 #[derive(Clone, Debug)]
 pub struct Column {
-    valid: Vec<bool>,
+    /// 1 where the row has a value, else 0.
+    valid: Paged<u8>,
     data: Data,
+}
+
+fn pages<T: bytemuck::Pod>(stride: usize) -> Paged<T> {
+    Paged::with_rows_a_page(stride, ROWS_A_PAGE)
+}
+
+/// The codes of a row's list.
+fn list<'a>(spans: &Paged<u64>, codes: &'a Buf<u32>, row: usize) -> &'a [u32] {
+    let span = spans.row(row);
+    &codes[span[0] as usize..][..span[1] as usize]
 }
 
 impl Column {
     /// An empty column.
     pub fn new(kind: ColumnType) -> Self {
         let data = match kind {
-            ColumnType::Bool => Data::Bool(Vec::new()),
-            ColumnType::Int => Data::Int(Vec::new()),
-            ColumnType::Float => Data::Float(Vec::new()),
-            ColumnType::Time => Data::Time(Vec::new()),
-            ColumnType::Str => Data::Str(Vec::new(), Dictionary::default()),
+            ColumnType::Bool => Data::Bool(pages(1)),
+            ColumnType::Int => Data::Int(pages(1)),
+            ColumnType::Float => Data::Float(pages(1)),
+            ColumnType::Time => Data::Time(pages(1)),
+            ColumnType::Str => Data::Str(pages(1), Dictionary::default()),
             ColumnType::StrList => Data::StrList {
-                spans: Vec::new(),
-                codes: Vec::new(),
+                spans: pages(2),
+                codes: Buf::default(),
                 garbage: 0,
                 dictionary: Dictionary::default(),
             },
         };
         Column {
-            valid: Vec::new(),
+            valid: pages(1),
             data,
         }
     }
@@ -258,56 +242,44 @@ impl Column {
     /// Appends a row. `attribute` is the column's name, for the error.
     pub fn push(&mut self, attribute: &str, value: Value) -> Result<()> {
         self.check(attribute, &value)?;
-        let valid = value != Value::Null;
-        match (&mut self.data, value) {
-            (Data::Bool(values), value) => values.push(value == Value::Bool(true)),
-            (Data::Int(values) | Data::Time(values), Value::Int(value) | Value::Time(value)) => {
-                values.push(value);
-            }
-            (Data::Int(values) | Data::Time(values), _) => values.push(0),
-            (Data::Float(values), Value::Float(value)) => values.push(value),
-            (Data::Float(values), Value::Int(value)) => values.push(value as f64),
-            (Data::Float(values), _) => values.push(0.0),
-            (Data::Str(values, dictionary), Value::Str(text)) => {
-                let code = dictionary.code(&text)?;
-                values.push(code);
-            }
-            (Data::Str(values, _), _) => values.push(0),
-            (
-                Data::StrList {
-                    spans,
-                    codes,
-                    dictionary,
-                    ..
-                },
-                value,
-            ) => {
-                let span = append_list(codes, dictionary, &value)?;
-                spans.push(span);
-            }
+        self.grow(1);
+        self.put(self.len() - 1, value)
+    }
+
+    /// Appends rows of nulls.
+    pub fn grow(&mut self, rows: usize) {
+        self.valid.grow(rows, 0);
+        match &mut self.data {
+            Data::Bool(values) => values.grow(rows, 0),
+            Data::Int(values) | Data::Time(values) => values.grow(rows, 0),
+            Data::Float(values) => values.grow(rows, 0.0),
+            Data::Str(values, _) => values.grow(rows, 0),
+            Data::StrList { spans, .. } => spans.grow(rows, 0),
         }
-        self.valid.push(valid);
-        Ok(())
     }
 
     /// Replaces the value of a row that is there.
     pub fn set(&mut self, attribute: &str, row: u32, value: Value) -> Result<()> {
         self.check(attribute, &value)?;
+        self.put(row as usize, value)
+    }
+
+    /// Writes a checked value.
+    fn put(&mut self, row: usize, value: Value) -> Result<()> {
         let valid = value != Value::Null;
-        let row = row as usize;
         match (&mut self.data, value) {
-            (Data::Bool(values), value) => values[row] = value == Value::Bool(true),
+            (Data::Bool(values), value) => values.set(row, u8::from(value == Value::Bool(true))),
             (Data::Int(values) | Data::Time(values), Value::Int(value) | Value::Time(value)) => {
-                values[row] = value;
+                values.set(row, value);
             }
-            (Data::Int(values) | Data::Time(values), _) => values[row] = 0,
-            (Data::Float(values), Value::Float(value)) => values[row] = value,
-            (Data::Float(values), Value::Int(value)) => values[row] = value as f64,
-            (Data::Float(values), _) => values[row] = 0.0,
+            (Data::Int(values) | Data::Time(values), _) => values.set(row, 0),
+            (Data::Float(values), Value::Float(value)) => values.set(row, value),
+            (Data::Float(values), Value::Int(value)) => values.set(row, value as f64),
+            (Data::Float(values), _) => values.set(row, 0.0),
             (Data::Str(values, dictionary), Value::Str(text)) => {
-                values[row] = dictionary.code(&text)?;
+                values.set(row, dictionary.code(&text)?);
             }
-            (Data::Str(values, _), _) => values[row] = 0,
+            (Data::Str(values, _), _) => values.set(row, 0),
             (
                 Data::StrList {
                     spans,
@@ -318,8 +290,8 @@ impl Column {
                 value,
             ) => {
                 let span = append_list(codes, dictionary, &value)?;
-                *garbage += spans[row].len;
-                spans[row] = span;
+                *garbage += spans.row(row)[1] as usize;
+                spans.row_mut(row).copy_from_slice(&span);
                 // At least half must be waste, so the copying is paid for by the replacements.
                 if *garbage > 1024 && *garbage > codes.len() / 2 {
                     (*spans, *codes) = compact(spans, codes);
@@ -327,29 +299,37 @@ impl Column {
                 }
             }
         }
-        self.valid[row] = valid;
+        if self.valid.get(row) != u8::from(valid) {
+            self.valid.set(row, u8::from(valid));
+        }
         Ok(())
+    }
+
+    /// Whether a row has a value; one past the end has none.
+    #[inline]
+    fn is_valid(&self, row: usize) -> bool {
+        row < self.valid.len() && self.valid.get(row) == 1
     }
 
     /// The value of a row; null past the end.
     pub fn get(&self, row: u32) -> Value {
         let row = row as usize;
-        if !self.valid.get(row).copied().unwrap_or(false) {
+        if !self.is_valid(row) {
             return Value::Null;
         }
         match &self.data {
-            Data::Bool(values) => Value::Bool(values[row]),
-            Data::Int(values) => Value::Int(values[row]),
-            Data::Float(values) => Value::Float(values[row]),
-            Data::Time(values) => Value::Time(values[row]),
-            Data::Str(values, dictionary) => Value::Str(dictionary.text(values[row]).into()),
+            Data::Bool(values) => Value::Bool(values.get(row) == 1),
+            Data::Int(values) => Value::Int(values.get(row)),
+            Data::Float(values) => Value::Float(values.get(row)),
+            Data::Time(values) => Value::Time(values.get(row)),
+            Data::Str(values, dictionary) => Value::Str(dictionary.text(values.get(row)).into()),
             Data::StrList {
                 spans,
                 codes,
                 dictionary,
                 ..
             } => Value::StrList(
-                codes[spans[row].start..][..spans[row].len]
+                list(spans, codes, row)
                     .iter()
                     .map(|&code| dictionary.text(code).into())
                     .collect(),
@@ -357,32 +337,17 @@ impl Column {
         }
     }
 
-    /// Takes back the rows from `len` on: the undo of an interrupted insertion.
-    pub fn truncate(&mut self, len: usize) {
-        self.valid.truncate(len);
-        match &mut self.data {
-            Data::Bool(values) => values.truncate(len),
-            Data::Int(values) | Data::Time(values) => values.truncate(len),
-            Data::Float(values) => values.truncate(len),
-            Data::Str(values, _) => values.truncate(len),
-            Data::StrList { spans, garbage, .. } => {
-                *garbage += spans.iter().skip(len).map(|span| span.len).sum::<usize>();
-                spans.truncate(len);
-            }
-        }
-    }
-
     /// The number in a bool (0 or 1), int or float column; `None` for a null and for other types.
     #[inline]
     pub fn numeric(&self, row: u32) -> Option<f64> {
         let row = row as usize;
-        if !self.valid.get(row).copied().unwrap_or(false) {
+        if !self.is_valid(row) {
             return None;
         }
         match &self.data {
-            Data::Bool(values) => Some(f64::from(u8::from(values[row]))),
-            Data::Int(values) => Some(values[row] as f64),
-            Data::Float(values) => Some(values[row]),
+            Data::Bool(values) => Some(f64::from(values.get(row))),
+            Data::Int(values) => Some(values.get(row) as f64),
+            Data::Float(values) => Some(values.get(row)),
             _ => None,
         }
     }
@@ -391,9 +356,7 @@ impl Column {
     #[inline]
     pub fn time(&self, row: u32) -> Option<i64> {
         match &self.data {
-            Data::Time(values) if self.valid.get(row as usize).copied().unwrap_or(false) => {
-                Some(values[row as usize])
-            }
+            Data::Time(values) if self.is_valid(row as usize) => Some(values.get(row as usize)),
             _ => None,
         }
     }
@@ -405,16 +368,16 @@ impl Column {
     #[inline]
     pub fn keys(&self, row: u32, out: &mut Vec<u64>) {
         let row = row as usize;
-        if !self.valid.get(row).copied().unwrap_or(false) {
+        if !self.is_valid(row) {
             return;
         }
         match &self.data {
-            Data::Bool(values) => out.push(u64::from(values[row])),
-            Data::Int(values) => out.push(values[row] as u64),
-            Data::Str(values, _) => out.push(u64::from(values[row])),
+            Data::Bool(values) => out.push(u64::from(values.get(row))),
+            Data::Int(values) => out.push(values.get(row) as u64),
+            Data::Str(values, _) => out.push(u64::from(values.get(row))),
             Data::StrList { spans, codes, .. } => {
                 let first = out.len();
-                for &code in &codes[spans[row].start..][..spans[row].len] {
+                for &code in list(spans, codes, row) {
                     // Lists are short: a scan is cheaper than a set.
                     if !out[first..].contains(&u64::from(code)) {
                         out.push(u64::from(code));
@@ -429,10 +392,13 @@ impl Column {
     pub fn key_name(&self, key: u64) -> String {
         match &self.data {
             Data::Bool(_) => (key != 0).to_string(),
-            Data::Str(_, dictionary) | Data::StrList { dictionary, .. } => dictionary
-                .entries
-                .get(key as usize)
-                .map_or_else(|| key.to_string(), |text| text.to_string()),
+            Data::Str(_, dictionary) | Data::StrList { dictionary, .. } => {
+                if key < dictionary.len() as u64 {
+                    dictionary.text(key as u32).to_owned()
+                } else {
+                    key.to_string()
+                }
+            }
             _ => (key as i64).to_string(),
         }
     }
@@ -444,7 +410,7 @@ impl Column {
             Data::Bool(_) => name.parse::<bool>().ok().map(u64::from),
             Data::Int(_) => name.parse::<i64>().ok().map(|value| value as u64),
             Data::Str(_, dictionary) | Data::StrList { dictionary, .. } => {
-                dictionary.codes.get(name).map(|&code| u64::from(code))
+                dictionary.find(name).map(u64::from)
             }
             Data::Float(_) | Data::Time(_) => None,
         };
@@ -459,27 +425,27 @@ impl Column {
             out.extend_from_slice(text.as_bytes());
         }
         let at = row as usize;
-        if !self.valid.get(at).copied().unwrap_or(false) {
+        if !self.is_valid(at) {
             out.push(0);
             return;
         }
         match &self.data {
-            Data::Bool(values) => out.extend([1, u8::from(values[at])]),
+            Data::Bool(values) => out.extend([1, values.get(at)]),
             Data::Int(values) => {
                 out.push(2);
-                out.extend(values[at].to_le_bytes());
+                out.extend(values.get(at).to_le_bytes());
             }
             Data::Float(values) => {
                 out.push(3);
-                out.extend(values[at].to_bits().to_le_bytes());
+                out.extend(values.get(at).to_bits().to_le_bytes());
             }
             Data::Time(values) => {
                 out.push(4);
-                out.extend(values[at].to_le_bytes());
+                out.extend(values.get(at).to_le_bytes());
             }
             Data::Str(values, dictionary) => {
                 out.push(5);
-                text(out, dictionary.text(values[at]));
+                text(out, dictionary.text(values.get(at)));
             }
             Data::StrList {
                 spans,
@@ -488,8 +454,8 @@ impl Column {
                 ..
             } => {
                 out.push(6);
-                out.extend((spans[at].len as u64).to_le_bytes());
-                for &code in &codes[spans[at].start..][..spans[at].len] {
+                out.extend(spans.row(at)[1].to_le_bytes());
+                for &code in list(spans, codes, at) {
                     text(out, dictionary.text(code));
                 }
             }
@@ -497,32 +463,27 @@ impl Column {
     }
 }
 
-fn append_list(codes: &mut Vec<u32>, dictionary: &mut Dictionary, value: &Value) -> Result<Span> {
+fn append_list(
+    codes: &mut Buf<u32>,
+    dictionary: &mut Dictionary,
+    value: &Value,
+) -> Result<[u64; 2]> {
     let start = codes.len();
     if let Value::StrList(values) = value {
         for text in values {
-            let code = dictionary.code(text)?;
-            codes.push(code);
+            codes.push(dictionary.code(text)?);
         }
     }
-    Ok(Span {
-        start,
-        len: codes.len() - start,
-    })
+    Ok([start as u64, (codes.len() - start) as u64])
 }
 
-fn compact(spans: &[Span], codes: &[u32]) -> (Vec<Span>, Vec<u32>) {
-    let mut kept = Vec::with_capacity(spans.iter().map(|span| span.len).sum());
-    let spans = spans
-        .iter()
-        .map(|span| {
-            let start = kept.len();
-            kept.extend_from_slice(&codes[span.start..][..span.len]);
-            Span {
-                start,
-                len: span.len,
-            }
-        })
-        .collect();
-    (spans, kept)
+fn compact(spans: &Paged<u64>, codes: &Buf<u32>) -> (Paged<u64>, Buf<u32>) {
+    let mut kept_spans = pages(2);
+    let mut kept = Buf::default();
+    for row in 0..spans.len() {
+        let own = list(spans, codes, row);
+        kept_spans.push(&[kept.len() as u64, own.len() as u64]);
+        kept.extend_from_slice(own);
+    }
+    (kept_spans, kept)
 }

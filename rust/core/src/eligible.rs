@@ -1,7 +1,7 @@
 //! Which rows may be retrieved: the live ones, less the seen ones, within an optional filter.
 
 /// A set of rows as a bit array. Dense on purpose: a probe inside graph traversal is one load.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RowSet {
     words: Vec<u64>,
     count: usize,
@@ -14,6 +14,15 @@ impl RowSet {
             words: vec![0; rows.div_ceil(64)],
             count: 0,
         }
+    }
+
+    /// Every row of `rows`.
+    pub fn full(rows: usize) -> Self {
+        let mut words = vec![u64::MAX; rows.div_ceil(64)];
+        if let Some(last) = words.last_mut().filter(|_| !rows.is_multiple_of(64)) {
+            *last = (1 << (rows % 64)) - 1;
+        }
+        RowSet { words, count: rows }
     }
 
     /// The rows whose flag is set.

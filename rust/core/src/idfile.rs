@@ -5,7 +5,8 @@ use serde::Serialize;
 
 use crate::error::{Error, Result};
 use crate::format::{Reader, Writer};
-use crate::ids::{IdMap, Ids};
+use crate::ids::{ByRow, IdMap};
+use crate::store::Texts;
 
 /// Adds the JSON description of a file.
 pub fn write_meta(writer: &mut Writer<'_>, meta: &impl Serialize) {
@@ -20,24 +21,17 @@ pub fn read_meta<T: DeserializeOwned>(reader: &mut Reader) -> Result<T> {
 }
 
 /// Adds ids and live flags.
-pub fn write_ids(writer: &mut Writer<'_>, ids: &IdMap) {
+pub fn write_ids<'a>(writer: &mut Writer<'a>, ids: &'a IdMap) {
     let live: Vec<u8> = (0..ids.rows_len() as u32)
         .map(|row| u8::from(ids.is_live(row)))
         .collect();
     writer.add_owned("live", &live);
     match ids.by_row() {
-        Ids::Int(ids) => writer.add_owned("ids.int", ids),
-        Ids::Str(ids) => {
-            let ends: Vec<u64> = ids
-                .iter()
-                .scan(0u64, |end, id| {
-                    *end += id.len() as u64;
-                    Some(*end)
-                })
-                .collect();
-            let text: String = ids.iter().map(|id| &**id).collect();
-            writer.add_owned("ids.ends", &ends);
-            writer.add_owned("ids.text", text.as_bytes());
+        ByRow::Int(ids) => writer.add("ids.int", ids),
+        ByRow::Str(ids) => {
+            let (ends, text) = ids.parts();
+            writer.add("ids.ends", ends);
+            writer.add("ids.text", text);
         }
     }
 }
@@ -50,25 +44,8 @@ pub fn read_ids(reader: &mut Reader) -> Result<IdMap> {
     }
     let live: Vec<bool> = live.into_iter().map(|flag| flag == 1).collect();
     if reader.has("ids.int") {
-        return IdMap::from_parts(Ids::Int(reader.owned("ids.int")?), &live);
+        return IdMap::from_parts(ByRow::Int(reader.section("ids.int")?), &live);
     }
-    let ends: Vec<u64> = reader.owned("ids.ends")?;
-    let text = String::from_utf8(reader.owned("ids.text")?)
-        .map_err(|_| Error::format("the ids are not UTF-8"))?;
-    let mut ids = Vec::with_capacity(ends.len());
-    let mut start = 0;
-    for end in ends {
-        let id = usize::try_from(end)
-            .ok()
-            .and_then(|end| text.get(start..end))
-            .ok_or_else(|| Error::format("an id lies outside the id section"))?;
-        start += id.len();
-        ids.push(id.into());
-    }
-    if start != text.len() {
-        return Err(Error::format(
-            "the id section has text that belongs to no id",
-        ));
-    }
-    IdMap::from_parts(Ids::Str(ids), &live)
+    let texts = Texts::from_parts(reader.section("ids.ends")?, reader.section("ids.text")?)?;
+    IdMap::from_parts(ByRow::Str(texts), &live)
 }

@@ -6,12 +6,15 @@
 use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::fmt;
+use std::hash::{BuildHasher, Hash};
+use std::sync::Arc;
 
 use foldhash::quality::RandomState;
 
 use crate::eligible::RowSet;
 use crate::error::{Error, Result};
 use crate::scored::TieBreak;
+use crate::store::{Buf, Lookup, Texts};
 
 /// One id.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -95,79 +98,111 @@ impl Ids {
         }
     }
 
-    fn push(&mut self, id: Id) {
-        match (self, id) {
-            (Ids::Int(ids), Id::Int(id)) => ids.push(id),
-            (Ids::Str(ids), Id::Str(id)) => ids.push(id),
-            _ => unreachable!("the kind was checked before"),
+    /// The places of an id that comes twice.
+    fn repeated(&self) -> Option<(usize, usize)> {
+        fn of<T: Eq + Hash>(ids: impl ExactSizeIterator<Item = T>) -> Option<(usize, usize)> {
+            let mut seen = HashMap::with_capacity_and_hasher(ids.len(), RandomState::default());
+            ids.enumerate()
+                .find_map(|(i, id)| seen.insert(id, i).map(|first| (first, i)))
         }
-    }
-}
-
-/// Rows by id, in a map of the ids' own kind: a tagged key would double the memory of integers.
-#[derive(Clone, Debug)]
-enum Rows {
-    Int(HashMap<i64, u32, RandomState>),
-    Str(HashMap<Box<str>, u32, RandomState>),
-}
-
-impl Rows {
-    fn with_capacity(like: &Ids, capacity: usize) -> Self {
-        let state = RandomState::default();
-        match like {
-            Ids::Int(_) => Rows::Int(HashMap::with_capacity_and_hasher(capacity, state)),
-            Ids::Str(_) => Rows::Str(HashMap::with_capacity_and_hasher(capacity, state)),
-        }
-    }
-
-    fn len(&self) -> usize {
         match self {
-            Rows::Int(rows) => rows.len(),
-            Rows::Str(rows) => rows.len(),
+            Ids::Int(ids) => of(ids.iter()),
+            Ids::Str(ids) => of(ids.iter()),
+        }
+    }
+}
+
+/// Whether so many of the rows are dead that they are dropped: a sixteenth of the live ones. A compaction
+/// copies what is live, which each removal then pays for sixteen times over: a few microseconds.
+pub fn compaction_is_due(rows: usize, live: usize) -> bool {
+    let dead = rows - live;
+    dead > live / 16 && (dead > 8 || live == 0)
+}
+
+/// The id of every row.
+#[derive(Clone, Debug)]
+pub enum ByRow {
+    /// Integers.
+    Int(Buf<i64>),
+    /// Text.
+    Str(Texts),
+}
+
+impl ByRow {
+    /// Rows.
+    pub fn len(&self) -> usize {
+        match self {
+            ByRow::Int(ids) => ids.len(),
+            ByRow::Str(ids) => ids.len(),
         }
     }
 
-    fn get(&self, ids: &Ids, i: usize) -> Option<u32> {
-        match (self, ids) {
-            (Rows::Int(rows), Ids::Int(ids)) => rows.get(&ids[i]).copied(),
-            (Rows::Str(rows), Ids::Str(ids)) => rows.get(&ids[i]).copied(),
-            _ => None,
+    /// True without rows.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The id of a row.
+    pub fn get(&self, row: usize) -> Id {
+        match self {
+            ByRow::Int(ids) => Id::Int(ids[row]),
+            ByRow::Str(ids) => Id::Str(ids.get(row).into()),
         }
     }
 
-    /// Notes where the `i`-th id lives; returns where it lived before.
-    fn insert(&mut self, ids: &Ids, i: usize, row: u32) -> Option<u32> {
-        match (self, ids) {
-            (Rows::Int(rows), Ids::Int(ids)) => rows.insert(ids[i], row),
-            (Rows::Str(rows), Ids::Str(ids)) => rows.insert(ids[i].clone(), row),
+    /// "int" or "str", as error messages say it.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            ByRow::Int(_) => "int",
+            ByRow::Str(_) => "str",
+        }
+    }
+
+    fn push(&mut self, id: &Id) {
+        match (self, id) {
+            (ByRow::Int(ids), Id::Int(id)) => ids.push(*id),
+            (ByRow::Str(ids), Id::Str(id)) => ids.push(id),
             _ => unreachable!("the kind was checked before"),
         }
     }
 
-    fn remove(&mut self, ids: &Ids, i: usize) {
-        match (self, ids) {
-            (Rows::Int(rows), Ids::Int(ids)) => rows.remove(&ids[i]),
-            (Rows::Str(rows), Ids::Str(ids)) => rows.remove(&ids[i]),
-            _ => None,
-        };
+    fn hash(&self, state: &RandomState, row: u32) -> u64 {
+        match self {
+            ByRow::Int(ids) => state.hash_one(ids[row as usize]),
+            ByRow::Str(ids) => state.hash_one(ids.bytes(row as usize)),
+        }
     }
 }
 
-/// Rows by id and ids by row.
+impl From<Ids> for ByRow {
+    fn from(ids: Ids) -> Self {
+        match ids {
+            Ids::Int(ids) => ByRow::Int(ids.into()),
+            Ids::Str(ids) => {
+                let mut texts = Texts::default();
+                ids.iter().for_each(|id| texts.push(id));
+                ByRow::Str(texts)
+            }
+        }
+    }
+}
+
+/// Rows by id and ids by row; a copy shares all of it but what changes afterwards.
 #[derive(Clone, Debug)]
 pub struct IdMap {
-    by_row: Ids,
-    live: RowSet,
-    rows: Rows,
+    by_row: ByRow,
+    live: Arc<RowSet>,
+    rows: Lookup,
+    state: RandomState,
 }
 
 impl Default for IdMap {
     fn default() -> Self {
-        let by_row = Ids::Int(Vec::new());
         IdMap {
-            live: RowSet::none(0),
-            rows: Rows::with_capacity(&by_row, 0),
-            by_row,
+            by_row: ByRow::Int(Buf::default()),
+            live: Arc::new(RowSet::none(0)),
+            rows: Lookup::default(),
+            state: RandomState::default(),
         }
     }
 }
@@ -179,7 +214,8 @@ impl IdMap {
     }
 
     /// Rebuilds a map from a file's columns; refuses two live rows with one id.
-    pub fn from_parts(by_row: Ids, live: &[bool]) -> Result<Self> {
+    pub fn from_parts(by_row: impl Into<ByRow>, live: &[bool]) -> Result<Self> {
+        let by_row = by_row.into();
         if by_row.len() != live.len() || by_row.len() > u32::MAX as usize {
             return Err(Error::format(format!(
                 "the id section has {} ids and {} live flags",
@@ -188,16 +224,37 @@ impl IdMap {
             )));
         }
         let live = RowSet::from_flags(live);
-        let mut rows = Rows::with_capacity(&by_row, live.len());
+        let mut map = IdMap {
+            rows: Lookup::with_capacity(live.len()),
+            by_row,
+            live: Arc::default(),
+            state: RandomState::default(),
+        };
         for row in live.iter() {
-            if let Some(other) = rows.insert(&by_row, row as usize, row) {
+            if let Some(other) = map.insert(row) {
                 return Err(Error::format(format!(
                     "rows {other} and {row} have the same id {}",
-                    by_row.get(row as usize)
+                    map.by_row.get(row as usize)
                 )));
             }
         }
-        Ok(IdMap { by_row, live, rows })
+        map.live = Arc::new(live);
+        Ok(map)
+    }
+
+    /// Makes the id of a row lead to it, unless it leads to another row, which is returned.
+    fn insert(&mut self, row: u32) -> Option<u32> {
+        let (by_row, state) = (&self.by_row, &self.state);
+        let hash = by_row.hash(state, row);
+        let is = |other: u32| match by_row {
+            ByRow::Int(ids) => ids[other as usize] == ids[row as usize],
+            ByRow::Str(ids) => ids.bytes(other as usize) == ids.bytes(row as usize),
+        };
+        let known = self.rows.find(hash, is);
+        if known.is_none() {
+            self.rows.insert(hash, row, |row| by_row.hash(state, row));
+        }
+        known
     }
 
     /// All rows ever given out, dead ones included.
@@ -215,18 +272,37 @@ impl IdMap {
         self.len() == 0
     }
 
+    fn row_of_int(&self, id: i64) -> Option<u32> {
+        let ByRow::Int(ids) = &self.by_row else {
+            return None;
+        };
+        let hash = self.state.hash_one(id);
+        self.rows.find(hash, |row| ids[row as usize] == id)
+    }
+
+    fn row_of_text(&self, id: &str) -> Option<u32> {
+        let ByRow::Str(ids) = &self.by_row else {
+            return None;
+        };
+        let hash = self.state.hash_one(id.as_bytes());
+        self.rows
+            .find(hash, |row| ids.bytes(row as usize) == id.as_bytes())
+    }
+
     /// The row of a live id.
     pub fn row(&self, id: &Id) -> Option<u32> {
-        match (&self.rows, id) {
-            (Rows::Int(rows), Id::Int(id)) => rows.get(id).copied(),
-            (Rows::Str(rows), Id::Str(id)) => rows.get(id).copied(),
-            _ => None,
+        match id {
+            Id::Int(id) => self.row_of_int(*id),
+            Id::Str(id) => self.row_of_text(id),
         }
     }
 
     /// The row of the `i`-th id of a column, when it is live.
     pub fn row_of(&self, ids: &Ids, i: usize) -> Option<u32> {
-        self.rows.get(ids, i)
+        match ids {
+            Ids::Int(ids) => self.row_of_int(ids[i]),
+            Ids::Str(ids) => self.row_of_text(&ids[i]),
+        }
     }
 
     /// The row of a live id, or [`Error::Missing`].
@@ -260,7 +336,7 @@ impl IdMap {
     }
 
     /// Ids by row, dead rows included.
-    pub fn by_row(&self) -> &Ids {
+    pub fn by_row(&self) -> &ByRow {
         &self.by_row
     }
 
@@ -268,8 +344,8 @@ impl IdMap {
     pub fn ids_of(&self, rows: impl IntoIterator<Item = u32>) -> Ids {
         let rows = rows.into_iter();
         match &self.by_row {
-            Ids::Int(ids) => Ids::Int(rows.map(|row| ids[row as usize]).collect()),
-            Ids::Str(ids) => Ids::Str(rows.map(|row| ids[row as usize].clone()).collect()),
+            ByRow::Int(ids) => Ids::Int(rows.map(|row| ids[row as usize]).collect()),
+            ByRow::Str(ids) => Ids::Str(rows.map(|row| ids.get(row as usize).into()).collect()),
         }
     }
 
@@ -292,15 +368,12 @@ impl IdMap {
                 ids.kind(),
             ));
         }
-        let mut seen = Rows::with_capacity(ids, ids.len());
-        for i in 0..ids.len() {
-            if let Some(first) = seen.insert(ids, i, i as u32) {
-                return Err(Error::invalid(
-                    argument,
-                    "each id once in a call",
-                    format!("{} at positions {first} and {i}", ids.get(i)),
-                ));
-            }
+        if let Some((first, second)) = ids.repeated() {
+            return Err(Error::invalid(
+                argument,
+                "each id once in a call",
+                format!("{} at positions {first} and {second}", ids.get(second)),
+            ));
         }
         if self.rows_len() + ids.len() > u32::MAX as usize {
             return Err(Error::invalid(
@@ -315,31 +388,42 @@ impl IdMap {
     /// Gives a new row to an id that is not live; the batch was checked before.
     pub fn push(&mut self, id: Id) -> u32 {
         if self.by_row.is_empty() && matches!(id, Id::Str(_)) {
-            self.by_row = Ids::Str(Vec::new());
-            self.rows = Rows::with_capacity(&self.by_row, 0);
+            self.by_row = ByRow::Str(Texts::default());
         }
         let row = self.by_row.len();
-        self.by_row.push(id);
-        self.live.grow(row + 1);
-        self.live.insert(row as u32);
-        self.rows.insert(&self.by_row, row, row as u32);
+        self.by_row.push(&id);
+        let live = Arc::make_mut(&mut self.live);
+        live.grow(row + 1);
+        live.insert(row as u32);
+        let known = self.insert(row as u32);
+        debug_assert_eq!(known, None);
         row as u32
     }
 
     /// Kills a row; its number is not given out again.
     pub fn kill(&mut self, row: u32) {
         if self.live.contains(row) {
-            self.live.remove(row);
-            self.rows.remove(&self.by_row, row as usize);
+            Arc::make_mut(&mut self.live).remove(row);
+            let hash = self.by_row.hash(&self.state, row);
+            self.rows.remove(hash, |other| other == row);
         }
+    }
+
+    /// Heap bytes held.
+    pub fn heap_bytes(&self) -> usize {
+        let ids = match &self.by_row {
+            ByRow::Int(ids) => ids.heap_bytes(),
+            ByRow::Str(ids) => ids.heap_bytes(),
+        };
+        ids + self.rows.heap_bytes() + self.rows_len() / 8
     }
 }
 
 impl TieBreak for IdMap {
     fn tie(&self, a: u32, b: u32) -> Ordering {
         match &self.by_row {
-            Ids::Int(ids) => ids[a as usize].cmp(&ids[b as usize]),
-            Ids::Str(ids) => ids[a as usize].cmp(&ids[b as usize]),
+            ByRow::Int(ids) => ids[a as usize].cmp(&ids[b as usize]),
+            ByRow::Str(ids) => ids.bytes(a as usize).cmp(ids.bytes(b as usize)),
         }
         .then(a.cmp(&b))
     }

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::format::{Kind, Reader, Writer};
 use crate::hnsw::Hook;
 use crate::idfile;
-use crate::ids::{Id, IdMap, Ids};
+use crate::ids::{compaction_is_due, ByRow, Id, IdMap, Ids};
 use crate::metric::{Dtype, Metric};
 use crate::scored::Scored;
 use crate::select::{select_some, Where};
@@ -31,6 +31,7 @@ pub struct Index {
     vectors: Vectors,
     ids: IdMap,
     next_id: i64,
+    numbering: u64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -73,6 +74,7 @@ impl Index {
             vectors: Vectors::new(spec)?,
             ids: IdMap::new(),
             next_id: 0,
+            numbering: 0,
         })
     }
 
@@ -188,23 +190,29 @@ impl Index {
         }
         self.ids.check_batch("ids", ids)?;
         let rows = self.ids.require_all(ids)?;
+        self.vectors.take_out(&rows);
         rows.into_iter().for_each(|row| self.ids.kill(row));
-        self.compact_if_mostly_dead()
+        if compaction_is_due(self.ids.rows_len(), self.ids.len()) {
+            self.compact()?;
+        }
+        Ok(())
     }
 
-    /// Once more rows are dead than live, the dead ones are dropped and the graph is built anew, so
-    /// removals cannot make an index grow or slow without bound.
-    fn compact_if_mostly_dead(&mut self) -> Result<()> {
-        let dead = self.ids.rows_len() - self.ids.len();
-        if dead <= self.ids.len() {
-            return Ok(());
-        }
+    /// Drops the rows that removed items left behind, and every byte that only they had. What is left is in
+    /// memory of its own.
+    pub fn compact(&mut self) -> Result<()> {
         let rows: Vec<u32> = self.ids.live_rows().collect();
-        self.vectors = self.vectors.keep(&rows, &|_, _| true)?;
+        self.vectors = self.vectors.keep(&rows);
         let ids = self.ids.live_ids();
         let live = vec![true; ids.len()];
         self.ids = IdMap::from_parts(ids, &live)?;
+        self.numbering += 1;
         Ok(())
+    }
+
+    /// Stands for the numbers of the rows: what was made of row numbers holds while this is the same.
+    pub fn numbering(&self) -> u64 {
+        self.numbering
     }
 
     /// The stored vectors of some ids, row after row.
@@ -371,7 +379,7 @@ impl Index {
         let mut reader = Reader::open(path, Kind::Index, mmap)?;
         let meta: Meta = idfile::read_meta(&mut reader)?;
         let ids = idfile::read_ids(&mut reader)?;
-        let mut vectors = Vectors::read(meta.spec, "", &mut reader)?;
+        let mut vectors = Vectors::read(meta.spec, "", &ids, &mut reader)?;
         if let Some(tuned) = meta.tuned.filter(|tuned| tuned.ef < tuned.k.max(1)) {
             return Err(Error::format(format!(
                 "the default breadth is {} for {} answers",
@@ -379,17 +387,10 @@ impl Index {
             )));
         }
         vectors.set_tuned(meta.tuned);
-        if vectors.store().len() != ids.rows_len() {
-            return Err(Error::format(format!(
-                "{} vectors lie beside {} ids",
-                vectors.store().len(),
-                ids.rows_len()
-            )));
-        }
         // Ids are counted up from here, so none that was ever given may lie beyond it.
         let last = match ids.by_row() {
-            Ids::Int(ids) => ids.iter().copied().max(),
-            Ids::Str(_) => None,
+            ByRow::Int(ids) => ids.iter().copied().max(),
+            ByRow::Str(_) => None,
         };
         if last.is_some_and(|last| meta.next_id < last.saturating_add(1)) {
             return Err(Error::format(format!(
@@ -402,6 +403,7 @@ impl Index {
             vectors,
             ids,
             next_id: meta.next_id,
+            numbering: 0,
         })
     }
 

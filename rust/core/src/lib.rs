@@ -3,7 +3,8 @@
 //!
 //! Imports run one way: `rank` sees candidates through [`rank::Source`] only and never a graph;
 //! nothing here names an instruction set, that is the business of `perso-kernels`.
-// One module maps files; everything else is safe.
+// Four files hold all there is of it: the map of a file (`format/map`), and memory that versions share
+// (`store/{region,buf,paged}`).
 #![deny(unsafe_code)]
 
 mod batch;

@@ -114,7 +114,9 @@ mod tests {
                 .collect();
             writers.into_iter().for_each(|w| w.join().unwrap());
             done.store(true, Ordering::Relaxed);
-            readers.into_iter().for_each(|r| drop(r.join().unwrap()));
+            for reader in readers {
+                reader.join().unwrap();
+            }
         });
         assert_eq!(live.read()[0], 4000);
     }

@@ -43,7 +43,7 @@ fn value(kind: ColumnType) -> BoxedStrategy<Value> {
 enum Step {
     Push(Value),
     Set(usize, Value),
-    Truncate(usize),
+    Grow(usize),
 }
 
 fn history() -> impl Strategy<Value = (ColumnType, Vec<Step>)> {
@@ -51,7 +51,7 @@ fn history() -> impl Strategy<Value = (ColumnType, Vec<Step>)> {
         let step = prop_oneof![
             5 => value(kind).prop_map(Step::Push),
             4 => (any::<usize>(), value(kind)).prop_map(|(row, value)| Step::Set(row, value)),
-            1 => (0usize..60).prop_map(Step::Truncate),
+            1 => (0usize..600).prop_map(Step::Grow),
         ];
         (Just(kind), prop::collection::vec(step, 0..120))
     })
@@ -72,9 +72,9 @@ fn run(kind: ColumnType, steps: &[Step]) -> (Column, Vec<Value>) {
                 model[row] = value.clone();
             }
             Step::Set(..) => {}
-            Step::Truncate(len) => {
-                column.truncate(*len);
-                model.truncate(*len);
+            Step::Grow(rows) => {
+                column.grow(*rows);
+                model.resize(model.len() + rows, Value::Null);
             }
         }
     }

@@ -1,12 +1,13 @@
 //! `Catalog`: items with spaces and attributes.
 
 use std::path::PathBuf;
-use std::sync::{RwLock, RwLockReadGuard};
+use std::sync::Arc;
 
 use numpy::{IntoPyArray, PyReadonlyArray2, PyUntypedArrayMethods};
 use perso_core::catalog::{Catalog as Core, Upsert};
 use perso_core::error::Error;
 use perso_core::ids::Id;
+use perso_core::live::Live;
 use perso_core::metric::{Dtype, Metric};
 use perso_core::vectors::{Ask, Layout, Rescore, Spec};
 use pyo3::prelude::*;
@@ -16,9 +17,8 @@ use pyo3_arrow::input::AnyRecordBatch;
 use crate::arrow;
 use crate::attributes;
 use crate::convert::{self, Filter, Table};
-use crate::error::{lost, poisoned, Outcome};
+use crate::error::Outcome;
 use crate::index::Hits;
-use crate::model::not_asked_for;
 use crate::progress;
 
 /// What Python says of a space besides its name and dim: (metric, dtype, M, ef_construction, layout, rescore).
@@ -30,29 +30,23 @@ type ArrowSpace = (String, String, Option<usize>, Options);
 
 #[pyclass(frozen, module = "perso_core._core")]
 pub struct Catalog {
-    core: RwLock<Core>,
+    core: Live<Core>,
 }
 
 impl Catalog {
     fn wrap(core: Core) -> Self {
         Catalog {
-            core: RwLock::new(core),
+            core: Live::new(core),
         }
     }
 
-    /// The catalog for reading. Call it without the GIL: a writer may hold the lock for long.
-    pub fn read(&self) -> Outcome<RwLockReadGuard<'_, Core>> {
-        not_asked_for(self.place())?;
-        self.core.read().map_err(poisoned)
+    /// The catalog as it is now: it stays so for whoever holds it, whatever is written meanwhile.
+    pub fn read(&self) -> Arc<Core> {
+        self.core.read()
     }
 
-    /// What tells it from other catalogs.
-    pub fn place(&self) -> usize {
-        std::ptr::from_ref(self) as usize
-    }
-
-    fn look<T: Send>(&self, py: Python<'_>, f: impl FnOnce(&Core) -> T + Send) -> Outcome<T> {
-        py.detach(|| Ok(f(&*self.read()?)))
+    fn look<T: Send>(&self, py: Python<'_>, f: impl FnOnce(&Core) -> T + Send) -> T {
+        py.detach(|| f(&self.read()))
     }
 
     fn write(
@@ -62,10 +56,10 @@ impl Catalog {
         num_threads: i64,
         progress: Option<Py<PyAny>>,
     ) -> Outcome<()> {
-        not_asked_for(self.place())?;
-        progress::run(py, progress, |hook| {
-            let mut core = self.core.write().map_err(lost)?;
-            core.upsert(upsert, num_threads, hook)
+        let rows = upsert.ids.len();
+        progress::run_many(py, progress, rows, |hook| {
+            self.core
+                .write(|core| core.upsert(upsert, num_threads, hook))
         })
     }
 }
@@ -146,7 +140,7 @@ impl Catalog {
             core.specs()
                 .map(|(name, spec)| (name.to_owned(), spec.dim))
                 .collect::<Vec<_>>()
-        })?;
+        });
         for (name, found, _) in &rows.vectors {
             let known = dims.iter().find(|(space, _)| space == name);
             check_dim(name, known.map(|(_, dim)| *dim), *found)?;
@@ -156,8 +150,7 @@ impl Catalog {
 
     fn remove(&self, py: Python<'_>, ids: &Bound<'_, PyAny>) -> Outcome<()> {
         let ids = convert::ids("ids", ids)?;
-        not_asked_for(self.place())?;
-        py.detach(|| Ok(self.core.write().map_err(poisoned)?.remove(&ids)?))
+        py.detach(|| Ok(self.core.write(|core| core.remove(&ids))?))
     }
 
     /// One dict an item: {"vectors": {space: array}, "attributes": {name: value}}.
@@ -170,7 +163,7 @@ impl Catalog {
         let (names, items) = self.look(py, |core| {
             let names: Vec<String> = core.specs().map(|(name, _)| name.to_owned()).collect();
             (names, core.get(&ids))
-        })?;
+        });
         items?
             .into_iter()
             .map(|item| {
@@ -191,11 +184,11 @@ impl Catalog {
     }
 
     fn ids<'py>(&self, py: Python<'py>) -> Outcome<Bound<'py, PyAny>> {
-        let ids = self.look(py, |core| core.id_map().live_ids())?;
+        let ids = self.look(py, |core| core.id_map().live_ids());
         Ok(convert::ids_out(py, ids)?)
     }
 
-    fn attributes(&self, py: Python<'_>) -> Outcome<Vec<(String, &'static str)>> {
+    fn attributes(&self, py: Python<'_>) -> Vec<(String, &'static str)> {
         self.look(py, |core| {
             core.attributes()
                 .map(|(name, kind)| (name.to_owned(), kind.as_str()))
@@ -203,7 +196,7 @@ impl Catalog {
         })
     }
 
-    fn spaces(&self, py: Python<'_>) -> Outcome<Vec<SpaceArguments>> {
+    fn spaces(&self, py: Python<'_>) -> Vec<SpaceArguments> {
         self.look(py, |core| {
             core.specs()
                 .map(|(name, spec)| (name.to_owned(), spec.dim, options_of(spec)))
@@ -212,26 +205,26 @@ impl Catalog {
     }
 
     #[getter]
-    fn generation(&self, py: Python<'_>) -> Outcome<u64> {
+    fn generation(&self, py: Python<'_>) -> u64 {
         self.look(py, perso_core::rank::Source::generation)
     }
 
     #[getter]
-    fn content_hash(&self, py: Python<'_>) -> Outcome<String> {
+    fn content_hash(&self, py: Python<'_>) -> String {
         self.look(py, |core| core.content_hash())
     }
 
-    fn __len__(&self, py: Python<'_>) -> Outcome<usize> {
+    fn __len__(&self, py: Python<'_>) -> usize {
         self.look(py, Core::len)
     }
 
-    fn __contains__(&self, py: Python<'_>, id: &Bound<'_, PyAny>) -> Outcome<bool> {
+    fn __contains__(&self, py: Python<'_>, id: &Bound<'_, PyAny>) -> bool {
         let id = if let Ok(number) = id.extract::<i64>() {
             Id::Int(number)
         } else if let Ok(text) = id.extract::<String>() {
             Id::Str(text.into())
         } else {
-            return Ok(false);
+            return false;
         };
         self.look(py, |core| core.contains(&id))
     }
@@ -259,7 +252,7 @@ impl Catalog {
                 core.heap_bytes(),
                 shapes,
             )
-        })?;
+        });
         let spaces = PyDict::new(py);
         for (name, layout, bytes, path, shape) in shapes {
             let one = PyDict::new(py);
@@ -299,7 +292,7 @@ impl Catalog {
         let columns = queries.shape()[1];
         let queries = convert::contiguous("queries", &queries)?;
         let (table, path) = py.detach(|| -> Outcome<_> {
-            let core = self.read()?;
+            let core = self.read();
             let space = core.space(space)?;
             convert::check_columns("queries", core.vectors(space).spec().dim, columns)?;
             let eligible = core.eligible(filter.as_where(), exclude.as_ref())?;
@@ -317,11 +310,8 @@ impl Catalog {
     }
 
     fn save(&self, py: Python<'_>, path: PathBuf, progress: Option<Py<PyAny>>) -> Outcome<()> {
-        not_asked_for(self.place())?;
-        progress::run(py, progress, |hook| {
-            self.core.read().map_err(lost)?.save(&path, hook)
-        })
-        .map_err(|failure| failure.about(&path))
+        progress::run(py, progress, |hook| self.read().save(&path, hook))
+            .map_err(|failure| failure.about(&path))
     }
 
     #[staticmethod]
@@ -347,7 +337,7 @@ impl Catalog {
             core.specs()
                 .map(|(name, spec)| (name.to_owned(), spec.dim))
                 .collect::<Vec<_>>()
-        })?;
+        });
         let mut out = Vec::with_capacity(given.len());
         for (name, array) in given.iter() {
             let name: String = name.extract()?;

@@ -5,8 +5,8 @@ use numpy::{
     PyUntypedArrayMethods,
 };
 use perso_core::error::Error;
-use perso_core::ids::IdMap;
 use perso_core::ids::Ids;
+use perso_core::ids::{ByRow, IdMap};
 use perso_core::index::Answers;
 use perso_core::scored::Scored;
 use perso_core::select::Where;
@@ -141,11 +141,11 @@ impl Table {
     pub fn new(lists: &[Vec<Scored>], k: usize, ids: Option<&IdMap>) -> Table {
         let ids = match ids.map(IdMap::by_row) {
             None => IdTable::Int(padded(lists, k, i64::from, -1)),
-            Some(Ids::Int(ids)) => IdTable::Int(padded(lists, k, |row| ids[row as usize], -1)),
-            Some(Ids::Str(ids)) => IdTable::Str(padded(
+            Some(ByRow::Int(ids)) => IdTable::Int(padded(lists, k, |row| ids[row as usize], -1)),
+            Some(ByRow::Str(ids)) => IdTable::Str(padded(
                 lists,
                 k,
-                |row| Some(ids[row as usize].clone()),
+                |row| Some(ids.get(row as usize).into()),
                 None,
             )),
         };

@@ -1,17 +1,17 @@
 //! `Index`: vectors under ids.
 
 use std::path::PathBuf;
-use std::sync::RwLock;
 
 use numpy::{IntoPyArray, PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray2};
 use perso_core::index::Index as Core;
+use perso_core::live::Live;
 use perso_core::metric::{Dtype, Metric};
 use perso_core::vectors::{Ask, Layout, Rescore, Spec};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::convert::{self, Filter, Table};
-use crate::error::{lost, poisoned, Outcome};
+use crate::error::Outcome;
 use crate::progress;
 
 /// The same for one query: `(k,)` arrays, ids as a list where they are text.
@@ -22,7 +22,7 @@ pub type Hits<'py> = (Bound<'py, PyAny>, Bound<'py, PyArray2<f32>>, &'static str
 
 #[pyclass(frozen, module = "perso_core._core")]
 pub struct Index {
-    core: RwLock<Core>,
+    core: Live<Core>,
     spec: Spec,
 }
 
@@ -30,7 +30,7 @@ impl Index {
     fn wrap(core: Core) -> Self {
         Index {
             spec: core.spec().clone(),
-            core: RwLock::new(core),
+            core: Live::new(core),
         }
     }
 }
@@ -80,9 +80,10 @@ impl Index {
             .transpose()?;
         let vectors = convert::matrix("vectors", &vectors, self.spec.dim)?;
         let ids = convert::optional_ids("ids", ids)?;
-        let added = progress::run(py, progress, |hook| {
-            let mut core = self.core.write().map_err(lost)?;
-            core.add_and_fit(vectors, ids, sample, num_threads, hook)
+        let rows = vectors.len() / self.spec.dim + sample.map_or(0, <[f32]>::len);
+        let added = progress::run_many(py, progress, rows, |hook| {
+            self.core
+                .write(|core| core.add_and_fit(vectors, ids, sample, num_threads, hook))
         })?;
         Ok(convert::ids_out(py, added)?)
     }
@@ -104,7 +105,7 @@ impl Index {
         let filter = Filter::new("filter", filter)?;
         let exclude = convert::optional_ids("exclude", exclude)?;
         let (table, path) = py.detach(|| -> Outcome<_> {
-            let core = self.core.read().map_err(poisoned)?;
+            let core = self.core.read();
             let eligible = core.eligible(filter.as_where(), exclude.as_ref())?;
             let ask = Ask {
                 k,
@@ -136,7 +137,7 @@ impl Index {
         };
         convert::check_table(1, k)?;
         let (table, path) = py.detach(|| -> Outcome<_> {
-            let core = self.core.read().map_err(poisoned)?;
+            let core = self.core.read();
             let (list, path) = core.search_one(query, k, ef)?;
             Ok((
                 Table::new(std::slice::from_ref(&list), k, Some(core.id_map())),
@@ -159,7 +160,7 @@ impl Index {
     ) -> Outcome<(f64, f64, &'static str)> {
         let queries = convert::matrix("queries", &queries, self.spec.dim)?;
         let found = progress::run(py, progress, |hook| {
-            let core = self.core.read().map_err(lost)?;
+            let core = self.core.read();
             core.recall(queries, k, ef, num_threads, hook)
         })?;
         Ok((found.mean, found.standard_error, found.path.as_str()))
@@ -176,12 +177,12 @@ impl Index {
     ) -> Outcome<Bound<'py, PyDict>> {
         let queries = convert::matrix("queries", &queries, self.spec.dim)?;
         let found = progress::run(py, progress, |hook| {
-            // Searches go on while this measures; only the end takes the index for itself.
-            let tuning = {
-                let core = self.core.read().map_err(lost)?;
-                core.tuning(queries, recall, k, num_threads, hook)?
-            };
-            self.core.write().map_err(lost)?.set_tuning(&tuning);
+            let core = self.core.read();
+            let tuning = core.tuning(queries, recall, k, num_threads, hook)?;
+            self.core.write(|core| {
+                core.set_tuning(&tuning);
+                Ok(())
+            })?;
             Ok(tuning)
         })?;
         let out = PyDict::new(py);
@@ -206,8 +207,7 @@ impl Index {
     ) -> Outcome<Bound<'py, PyDict>> {
         let queries = convert::matrix("queries", &queries, self.spec.dim)?;
         let found = progress::run(py, progress, |hook| {
-            let mut core = self.core.write().map_err(lost)?;
-            core.fit(queries, num_threads, hook)
+            self.core.write(|core| core.fit(queries, num_threads, hook))
         })?;
         let (before, after) = found.recall.unzip();
         let out = PyDict::new(py);
@@ -224,7 +224,7 @@ impl Index {
 
     fn remove(&self, py: Python<'_>, ids: &Bound<'_, PyAny>) -> Outcome<()> {
         let ids = convert::ids("ids", ids)?;
-        py.detach(|| Ok(self.core.write().map_err(poisoned)?.remove(&ids)?))
+        py.detach(|| Ok(self.core.write(|core| core.remove(&ids))?))
     }
 
     fn get<'py>(
@@ -233,22 +233,19 @@ impl Index {
         ids: &Bound<'py, PyAny>,
     ) -> Outcome<Bound<'py, PyArray2<f32>>> {
         let ids = convert::ids("ids", ids)?;
-        let vectors =
-            py.detach(|| -> Outcome<_> { Ok(self.core.read().map_err(poisoned)?.get(&ids)?) })?;
+        let vectors = py.detach(|| -> Outcome<_> { Ok(self.core.read().get(&ids)?) })?;
         Ok(vectors
             .into_pyarray(py)
             .reshape([ids.len(), self.spec.dim])?)
     }
 
     fn ids<'py>(&self, py: Python<'py>) -> Outcome<Bound<'py, PyAny>> {
-        let ids = py.detach(|| -> Outcome<_> {
-            Ok(self.core.read().map_err(poisoned)?.id_map().live_ids())
-        })?;
+        let ids = py.detach(|| self.core.read().id_map().live_ids());
         Ok(convert::ids_out(py, ids)?)
     }
 
-    fn __len__(&self, py: Python<'_>) -> Outcome<usize> {
-        py.detach(|| Ok(self.core.read().map_err(poisoned)?.len()))
+    fn __len__(&self) -> usize {
+        self.core.read().len()
     }
 
     #[getter]
@@ -292,8 +289,7 @@ impl Index {
     }
 
     fn stats<'py>(&self, py: Python<'py>) -> Outcome<Bound<'py, PyDict>> {
-        let stats =
-            py.detach(|| -> Outcome<_> { Ok(self.core.read().map_err(poisoned)?.stats()) })?;
+        let stats = py.detach(|| self.core.read().stats());
         let out = PyDict::new(py);
         out.set_item("items", stats.items)?;
         out.set_item("rows", stats.rows)?;
@@ -309,10 +305,8 @@ impl Index {
     }
 
     fn save(&self, py: Python<'_>, path: PathBuf, progress: Option<Py<PyAny>>) -> Outcome<()> {
-        progress::run(py, progress, |hook| {
-            self.core.read().map_err(lost)?.save(&path, hook)
-        })
-        .map_err(|failure| failure.about(&path))
+        progress::run(py, progress, |hook| self.core.read().save(&path, hook))
+            .map_err(|failure| failure.about(&path))
     }
 
     #[staticmethod]

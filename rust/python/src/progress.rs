@@ -13,6 +13,24 @@ use crate::error::Outcome;
 
 const BEAT: Duration = Duration::from_millis(50);
 
+/// Work on fewer rows than this is over before anybody could interrupt it, and shorter than making a thread
+/// for it is worth.
+const MANY: usize = 256;
+
+/// The same as [`run`] for work on so many rows, which is done at once where they are few and nobody asked
+/// for progress.
+pub fn run_many<T: Send>(
+    py: Python<'_>,
+    progress: Option<Py<PyAny>>,
+    rows: usize,
+    work: impl FnOnce(&(dyn Fn(usize, usize) -> bool + Sync)) -> Result<T> + Send,
+) -> Outcome<T> {
+    if progress.is_none() && rows < MANY {
+        return Ok(py.detach(|| work(&|_, _| true))?);
+    }
+    run(py, progress, work)
+}
+
 /// Runs `work`, handing it a hook of (done, total) that answers whether to go on.
 pub fn run<T: Send>(
     py: Python<'_>,

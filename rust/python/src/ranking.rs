@@ -41,22 +41,14 @@ impl Items<'_> {
             Items::Candidates(candidates) => Held::Candidates(&candidates.core),
         }
     }
-
-    /// Where the catalog lies.
-    fn catalog(&self) -> Option<usize> {
-        match self {
-            Items::Catalog(catalog) => Some(catalog.place()),
-            Items::Candidates(_) => None,
-        }
-    }
 }
 
 impl Held<'_> {
-    /// Calls `f` with the source, locked against change for as long as it runs.
+    /// Calls `f` with the source, of which a catalog stays the version that it is now.
     fn with<T>(&self, f: impl FnOnce(&dyn Source, Origin) -> Outcome<T>) -> Outcome<T> {
         match self {
             Held::Catalog(catalog) => {
-                let held = catalog.read()?;
+                let held = catalog.read();
                 let origin = Origin::Catalog(Source::content_hash(&*held));
                 f(&*held, origin)
             }
@@ -215,7 +207,7 @@ pub fn rank(
     let filter = Filter::new("where", r#where)?;
     let exclude = convert::optional_ids("exclude", exclude)?;
     let signals = signals_in(signals)?;
-    let models = models_in(models, source.catalog())?;
+    let models = models_in(models)?;
     let lists = lists_in(lists)?;
     let pins = pins.as_ref().map(pins_in).transpose()?.unwrap_or_default();
     let held = source.hold();
@@ -307,7 +299,7 @@ pub fn rank_many(
         }
     };
     let signals = signals_in(signals)?;
-    let models = models_in(models, source.catalog())?;
+    let models = models_in(models)?;
     let lists: Vec<GivenLists> = lists.iter().map(lists_in).collect::<Outcome<_>>()?;
     let pins: Vec<Pins> = match pins {
         None => vec![Pins::new(); count],

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use perso_core::catalog::{Catalog, Upsert};
 use perso_core::column::{ColumnType, Value};
-use perso_core::ids::Ids;
+use perso_core::ids::{ByRow, Ids};
 use perso_core::metric::{Dtype, Metric};
 use perso_core::rank::{self, Eligibility, Policy, Request, Signals, UserVectors, Where};
 use perso_core::vectors::{Ask, Spec};
@@ -128,8 +128,8 @@ pub fn catalog(ids: Ids) -> Catalog {
     catalog.upsert(upsert, 1, &|_, _| true).unwrap();
     // A dead row, so that rows and items are not the same thing.
     let gone = match catalog.id_map().by_row() {
-        Ids::Int(_) => Ids::Int(vec![id(0)]),
-        Ids::Str(_) => Ids::Str(vec![text_id(0)]),
+        ByRow::Int(_) => Ids::Int(vec![id(0)]),
+        ByRow::Str(_) => Ids::Str(vec![text_id(0)]),
     };
     catalog.remove(&gone).unwrap();
     catalog

@@ -1,17 +1,13 @@
 //! Upsert and remove.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::Catalog;
 use crate::column::{Column, ColumnType, Value};
 use crate::error::{Error, Result};
 use crate::hnsw::Hook;
-use crate::ids::{Id, IdMap, Ids};
+use crate::ids::{compaction_is_due, Id, IdMap, Ids};
 use crate::threads;
-
-/// Calls with fewer items than this finish before anybody could interrupt them; larger ones keep a
-/// copy of what they change so that an interruption can take everything back.
-const INTERRUPTIBLE: usize = 1024;
 
 /// What to write for some ids.
 #[derive(Clone, Debug)]
@@ -29,25 +25,30 @@ impl Catalog {
     /// is what it was.
     pub fn upsert(&mut self, upsert: Upsert, num_threads: i64, hook: Hook<'_>) -> Result<()> {
         let threads = threads::resolve("num_threads", num_threads)?;
-        let vectors = self.check(&upsert)?;
-        let count = upsert.ids.len();
-        if count == 0 {
+        self.check(&upsert)?;
+        if upsert.ids.is_empty() {
             return Ok(());
         }
+        // A copy shares everything: undoing is going back to it.
+        let before = self.clone();
+        let done = self.write(&upsert, threads, hook);
+        if done.is_err() {
+            *self = before;
+        }
+        done
+    }
+
+    /// Writes a checked upsert; after an error only a part of it may be there.
+    fn write(&mut self, upsert: &Upsert, threads: usize, hook: Hook<'_>) -> Result<()> {
+        let vectors = self.check(upsert)?;
         let rows = if upsert.vectors.is_empty() {
             self.ids.require_all(&upsert.ids)?
         } else {
             self.move_to_new_rows(&upsert.ids, &vectors, threads, hook)?
         };
-        self.write_attributes(&rows, upsert.attributes, upsert.vectors.is_empty());
-        if !upsert.vectors.is_empty() {
-            for &row in &rows {
-                let hash = self.item_hash(row);
-                self.hash.add(hash);
-            }
-        }
+        self.write_attributes(&rows, &upsert.attributes)?;
         self.next_generation();
-        self.compact_if_mostly_dead()
+        self.compact_if_due()
     }
 
     /// Everything that can be wrong with an upsert is found here, before anything is changed. Returns
@@ -116,7 +117,7 @@ impl Catalog {
                 ));
             }
             let empty = Column::new(*kind);
-            let column = self.columns.get(name).unwrap_or(&empty);
+            let column = self.columns.get(&**name).map_or(&empty, |column| &**column);
             values
                 .iter()
                 .try_for_each(|value| column.check(name, value))?;
@@ -135,49 +136,45 @@ impl Catalog {
     ) -> Result<Vec<u32>> {
         let count = ids.len();
         let old: Vec<Option<u32>> = (0..count).map(|i| self.ids.row_of(ids, i)).collect();
+        let leaving: Vec<u32> = old.iter().flatten().copied().collect();
+        self.take_out(&leaving, threads)?;
         let first = self.ids.rows_len();
-        let large = count >= INTERRUPTIBLE;
-        let backup = large.then(|| self.spaces.clone());
         let parts = self.spaces.len();
         for (at, (space, given)) in self.spaces.iter_mut().zip(vectors).enumerate() {
             // Spaces are linked one after another; the hook sees one run over all of them.
-            let share = |done: usize, _: usize| !large || hook(at * count + done, parts * count);
+            let share = |done: usize, _: usize| hook(at * count + done, parts * count);
+            let space = Arc::make_mut(space);
             let mut push = || match given {
                 Some(values) => space.push(values, &share),
                 // Only a call whose items are all there may leave a space out: checked before.
-                None => {
-                    let rows: Vec<u32> = old.iter().flatten().copied().collect();
-                    space.push_copies(&rows, &share)
-                }
+                None => space.push_copies(&leaving, &share),
             };
-            let pushed = if threads > 1 && count >= 32 {
-                threads::with_pool(threads, push)?
+            if threads > 1 && count >= 32 {
+                threads::with_pool(threads, push)??;
             } else {
-                push()
-            };
-            if let Err(error) = pushed {
-                if let Some(backup) = backup {
-                    self.spaces = backup;
-                }
-                return Err(error);
+                push()?;
             }
         }
         let mut rows = Vec::with_capacity(count);
         for (i, old) in old.iter().enumerate() {
             if let Some(old) = *old {
-                let hash = self.item_hash(old);
+                let hash = self.vectors_hash(old);
                 self.hash.subtract(hash);
-                self.ids.kill(old);
+                Arc::make_mut(&mut self.ids).kill(old);
             }
-            rows.push(self.ids.push(ids.get(i)));
+            let row = Arc::make_mut(&mut self.ids).push(ids.get(i));
+            let hash = self.vectors_hash(row);
+            self.hash.add(hash);
+            rows.push(row);
         }
         debug_assert_eq!(rows.first().copied(), Some(first as u32));
         for (name, column) in &mut self.columns {
-            for old in &old {
-                let value = old.map_or(Value::Null, |old| column.get(old));
-                column
-                    .push(name, value)
-                    .expect("a value fits the column it came from");
+            let column = Arc::make_mut(column);
+            column.grow(count);
+            for (&row, old) in rows.iter().zip(&old) {
+                if let Some(old) = old {
+                    column.set(name, row, column.get(*old))?;
+                }
             }
         }
         Ok(rows)
@@ -186,38 +183,29 @@ impl Catalog {
     fn write_attributes(
         &mut self,
         rows: &[u32],
-        attributes: Vec<(String, ColumnType, Vec<Value>)>,
-        in_place: bool,
-    ) {
-        if in_place {
-            for &row in rows {
-                let hash = self.item_hash(row);
-                self.hash.subtract(hash);
-            }
-        }
-        let len = self.ids.rows_len();
+        attributes: &[(String, ColumnType, Vec<Value>)],
+    ) -> Result<()> {
+        let mut bytes = Vec::new();
         for (name, kind, values) in attributes {
-            let column = self.columns.entry(name.clone()).or_insert_with(|| {
-                let mut column = Column::new(kind);
-                (0..len).for_each(|_| {
-                    column
-                        .push(&name, Value::Null)
-                        .expect("null fits every column");
-                });
-                column
+            let known = self.columns.remove(&**name);
+            let mut column = known.unwrap_or_else(|| {
+                let mut column = Column::new(*kind);
+                column.grow(self.ids.rows_len());
+                Arc::new(column)
             });
+            let own = Arc::make_mut(&mut column);
             for (&row, value) in rows.iter().zip(values) {
-                column
-                    .set(&name, row, value)
-                    .expect("the values were checked before");
+                if let Some(fact) = self.value_hash(row, name, own, &mut bytes) {
+                    self.hash.subtract(fact);
+                }
+                own.set(name, row, value.clone())?;
+                if let Some(fact) = self.value_hash(row, name, own, &mut bytes) {
+                    self.hash.add(fact);
+                }
             }
+            self.columns.insert(name.as_str().into(), column);
         }
-        if in_place {
-            for &row in rows {
-                let hash = self.item_hash(row);
-                self.hash.add(hash);
-            }
-        }
+        Ok(())
     }
 
     /// Takes items out; all of them must be there.
@@ -227,13 +215,47 @@ impl Catalog {
         if rows.is_empty() {
             return Ok(());
         }
+        self.take_out(&rows, 1)?;
         for row in rows {
-            let hash = self.item_hash(row);
-            self.hash.subtract(hash);
-            self.ids.kill(row);
+            let facts = self.facts(row);
+            facts.into_iter().for_each(|fact| self.hash.subtract(fact));
+            Arc::make_mut(&mut self.ids).kill(row);
         }
         self.next_generation();
-        self.compact_if_mostly_dead()
+        self.compact_if_due()
+    }
+
+    /// Takes rows out of the graphs.
+    fn take_out(&mut self, rows: &[u32], threads: usize) -> Result<()> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        for space in &mut self.spaces {
+            let space = Arc::make_mut(space);
+            if threads > 1 {
+                threads::with_pool(threads, || space.take_out(rows))?;
+            } else {
+                space.take_out(rows);
+            }
+        }
+        Ok(())
+    }
+
+    /// Drops the rows that replaced and removed items left behind, and every byte that only they had. What is
+    /// left is in memory of its own.
+    pub fn compact(&mut self) -> Result<()> {
+        let rows: Vec<u32> = self.ids.live_rows().collect();
+        for space in &mut self.spaces {
+            *space = Arc::new(space.keep(&rows));
+        }
+        for column in self.columns.values_mut() {
+            *column = Arc::new(column.keep(&rows));
+        }
+        let ids = self.ids.live_ids();
+        let live = vec![true; ids.len()];
+        self.ids = Arc::new(IdMap::from_parts(ids, &live)?);
+        self.numbering += 1;
+        Ok(())
     }
 
     /// Wraps, because a file may state any generation, and what matters is that it is another one.
@@ -241,30 +263,11 @@ impl Catalog {
         self.generation = self.generation.wrapping_add(1);
     }
 
-    /// Drops dead rows once they outnumber the live ones, and builds the graphs anew.
-    fn compact_if_mostly_dead(&mut self) -> Result<()> {
-        let dead = self.ids.rows_len() - self.ids.len();
-        if dead <= self.ids.len() {
-            return Ok(());
+    /// Drops dead rows when there are too many beside the live ones.
+    fn compact_if_due(&mut self) -> Result<()> {
+        if compaction_is_due(self.ids.rows_len(), self.ids.len()) {
+            self.compact()?;
         }
-        let rows: Vec<u32> = self.ids.live_rows().collect();
-        for space in &mut self.spaces {
-            *space = space.keep(&rows, &|_, _| true)?;
-        }
-        let columns = std::mem::take(&mut self.columns);
-        self.columns = columns
-            .into_iter()
-            .map(|(name, column)| {
-                let mut kept = Column::new(column.kind());
-                for &row in &rows {
-                    kept.push(&name, column.get(row))?;
-                }
-                Ok((name, kept))
-            })
-            .collect::<Result<BTreeMap<_, _>>>()?;
-        let ids = self.ids.live_ids();
-        let live = vec![true; ids.len()];
-        self.ids = IdMap::from_parts(ids, &live)?;
         Ok(())
     }
 

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -13,8 +14,10 @@ use crate::error::{Error, Result};
 use crate::format::{Kind, Reader, Writer};
 use crate::hnsw::Hook;
 use crate::idfile;
-use crate::rank::SpaceInfo;
 use crate::vectors::{Spec, Vectors};
+
+/// The first format version whose content hash is one over facts.
+const FACTS: u32 = 3;
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -61,16 +64,9 @@ impl Catalog {
         let damaged = |error: Error| Error::format(format!("the file's description: {error}"));
         let empty = Catalog::new(meta.spaces.clone()).map_err(damaged)?;
         let mut spaces = Vec::with_capacity(meta.spaces.len());
-        for (i, (name, spec)) in meta.spaces.into_iter().enumerate() {
-            let space = Vectors::read(spec, &format!("s{i}."), &mut reader)?;
-            if space.store().len() != ids.rows_len() {
-                return Err(Error::format(format!(
-                    "space {name:?} has {} rows beside {} ids",
-                    space.store().len(),
-                    ids.rows_len()
-                )));
-            }
-            spaces.push(space);
+        for (i, (_, spec)) in meta.spaces.into_iter().enumerate() {
+            let space = Vectors::read(spec, &format!("s{i}."), &ids, &mut reader)?;
+            spaces.push(Arc::new(space));
         }
         let mut columns = BTreeMap::new();
         for (i, (name, kind)) in meta.columns.into_iter().enumerate() {
@@ -82,21 +78,28 @@ impl Catalog {
                     ids.rows_len()
                 )));
             }
-            if columns.insert(name.clone(), column).is_some() {
+            if columns
+                .insert(name.as_str().into(), Arc::new(column))
+                .is_some()
+            {
                 return Err(Error::format(format!("attribute {name:?} comes twice")));
             }
         }
-        let infos: Vec<SpaceInfo> = empty.infos;
         let mut catalog = Catalog {
-            infos,
+            infos: empty.infos,
             spaces,
-            ids,
+            ids: Arc::new(ids),
             columns,
             generation: meta.generation,
+            numbering: 0,
             hash: ContentHash::default(),
         };
         catalog.hash = catalog.recomputed_hash();
-        let found = catalog.content_hash();
+        let found = if reader.version() < FACTS {
+            catalog.first_content_hash()
+        } else {
+            catalog.content_hash()
+        };
         if found != meta.content_hash {
             return Err(Error::format(format!(
                 "the file's items have the content hash {found}, and it states {:?}",

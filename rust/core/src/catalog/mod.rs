@@ -1,8 +1,11 @@
 //! The items: ids, one or more spaces, typed attributes, a generation and a content hash.
 //!
 //! Rows are append-only. An item whose vectors change moves to a new row and leaves a dead one
-//! behind; an item whose attributes alone change stays where it is and no graph is touched. When more
-//! rows are dead than live, the dead ones are dropped.
+//! behind; an item whose attributes alone change stays where it is and no graph is touched. When a
+//! sixteenth of the rows are dead, they are dropped (`compact`).
+//!
+//! A catalog is a value: a copy costs a few references, shares everything, and the two may change apart
+//! (`store::{Buf, Paged}`). `live::Live` makes of that one catalog that is read while it changes.
 
 mod change;
 mod file;
@@ -14,6 +17,7 @@ mod tests;
 pub use change::Upsert;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::column::{Column, ColumnType, Value};
 use crate::eligible::RowSet;
@@ -30,11 +34,13 @@ use hash::ContentHash;
 /// The items of one service.
 #[derive(Clone, Debug)]
 pub struct Catalog {
-    infos: Vec<SpaceInfo>,
-    spaces: Vec<Vectors>,
-    ids: IdMap,
-    columns: BTreeMap<String, Column>,
+    infos: Arc<[SpaceInfo]>,
+    spaces: Vec<Arc<Vectors>>,
+    ids: Arc<IdMap>,
+    columns: BTreeMap<Arc<str>, Arc<Column>>,
     generation: u64,
+    /// Grows when rows are numbered anew.
+    numbering: u64,
     hash: ContentHash,
 }
 
@@ -68,16 +74,22 @@ impl Catalog {
                 dim: spec.dim,
                 metric: spec.metric,
             });
-            vectors.push(Vectors::new(spec)?);
+            vectors.push(Arc::new(Vectors::new(spec)?));
         }
         Ok(Catalog {
-            infos,
+            infos: infos.into(),
             spaces: vectors,
-            ids: IdMap::new(),
+            ids: Arc::default(),
             columns: BTreeMap::new(),
             generation: 0,
+            numbering: 0,
             hash: ContentHash::default(),
         })
+    }
+
+    /// Stands for the numbers of the rows: what was made of row numbers holds while this is the same.
+    pub fn numbering(&self) -> u64 {
+        self.numbering
     }
 
     /// Live items.
@@ -128,7 +140,7 @@ impl Catalog {
         (0..ids.len())
             .map(|i| {
                 let row = self.ids.require(&ids.get(i))?;
-                let vector = |space: &Vectors| {
+                let vector = |space: &Arc<Vectors>| {
                     let mut vector = vec![0.0; space.spec().dim];
                     space.get(row, &mut vector);
                     vector
@@ -138,7 +150,7 @@ impl Catalog {
                     attributes: self
                         .columns
                         .iter()
-                        .map(|(name, column)| (name.clone(), column.get(row)))
+                        .map(|(name, column)| (name.to_string(), column.get(row)))
                         .collect(),
                 })
             })
@@ -167,7 +179,7 @@ impl Catalog {
             threads,
             &queries,
             || (),
-            |(), query| vectors.search(query, ask, &self.ids),
+            |(), query| vectors.search(query, ask, &*self.ids),
         )
     }
 

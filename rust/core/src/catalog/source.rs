@@ -1,5 +1,7 @@
 //! The catalog as ranking sees it.
 
+use std::sync::Arc;
+
 use super::Catalog;
 use crate::column::Column;
 use crate::eligible::RowSet;
@@ -32,7 +34,7 @@ impl Source for Catalog {
             eligible: (eligible.len() < self.ids.rows_len()).then_some(eligible),
             exact: false,
         };
-        let (hits, found) = self.spaces[space].search(query, ask, &self.ids);
+        let (hits, found) = self.spaces[space].search(query, ask, &*self.ids);
         let path = match found {
             Found::Exact => Path::Exact,
             Found::Graph => Path::Graph,
@@ -63,7 +65,7 @@ impl Source for Catalog {
     }
 
     fn column(&self, name: &str) -> Option<&Column> {
-        self.columns.get(name)
+        self.columns.get(name).map(|column| &**column)
     }
 
     fn generation(&self) -> u64 {
@@ -71,7 +73,7 @@ impl Source for Catalog {
     }
 
     fn origin(&self) -> Option<Origin> {
-        let space = |(info, vectors): (&SpaceInfo, &Vectors)| {
+        let space = |(info, vectors): (&SpaceInfo, &Arc<Vectors>)| {
             let space = OriginSpace {
                 dim: info.dim as u64,
                 metric: info.metric.as_str().into(),
@@ -89,5 +91,9 @@ impl Source for Catalog {
 
     fn content_hash(&self) -> String {
         Catalog::content_hash(self)
+    }
+
+    fn has_content(&self, hash: &str) -> bool {
+        self.content_hash() == hash || self.first_content_hash() == hash
     }
 }

@@ -184,7 +184,7 @@ fn an_interrupted_upsert_changes_nothing() {
     };
     catalog.upsert(make(0), -1, &go).unwrap();
     let graphs = |catalog: &Catalog| -> Vec<Vec<u32>> {
-        let links = |space: &Vectors| space.graph().unwrap().parts().0.to_vec();
+        let links = |space: &std::sync::Arc<Vectors>| space.graph().unwrap().parts().0.to_vec();
         catalog.spaces.iter().map(links).collect()
     };
     let (before, hash) = (graphs(&catalog), catalog.content_hash());

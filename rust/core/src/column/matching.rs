@@ -5,8 +5,9 @@
 //! byte by one multiplication. A null passes no test.
 
 use crate::eligible::RowSet;
+use crate::store::Paged;
 
-use super::{Column, Data};
+use super::{list, Column, Data};
 
 /// The first number that is too large for an integer.
 const TWO_63: f64 = 9_223_372_036_854_775_808.0;
@@ -55,12 +56,12 @@ impl Column {
             return self.test(Wanted::Codes(Vec::new()));
         };
         // A text that the dictionary lacks is in no row.
-        let known = texts.filter_map(|text| dictionary.codes.get(text).copied());
+        let known = texts.filter_map(|text| dictionary.find(text));
         let codes: Vec<u32> = known.collect();
         if let [code] = codes[..] {
             return self.test(Wanted::Code(code));
         }
-        let mut wanted = vec![false; dictionary.entries.len()];
+        let mut wanted = vec![false; dictionary.len()];
         for code in codes {
             wanted[code as usize] = true;
         }
@@ -99,22 +100,24 @@ impl Test<'_> {
     /// Whether a row passes; one past the end does not.
     pub fn matches(&self, row: u32) -> bool {
         let at = row as usize;
-        if !self.column.valid.get(at).copied().unwrap_or(false) {
+        if !self.column.is_valid(at) {
             return false;
         }
         match (&self.column.data, &self.wanted) {
-            (Data::Bool(values), Wanted::Bools(wanted)) => wanted[usize::from(values[at])],
-            (Data::Int(values), Wanted::Ints(wanted)) => wanted.binary_search(&values[at]).is_ok(),
+            (Data::Bool(values), Wanted::Bools(wanted)) => wanted[usize::from(values.get(at))],
+            (Data::Int(values), Wanted::Ints(wanted)) => {
+                wanted.binary_search(&values.get(at)).is_ok()
+            }
             (Data::Int(values) | Data::Time(values), &Wanted::IntRange(low, high)) => {
-                (low..=high).contains(&values[at])
+                (low..=high).contains(&values.get(at))
             }
             (Data::Float(values), &Wanted::FloatRange(low, high)) => {
-                (low..=high).contains(&values[at])
+                (low..=high).contains(&values.get(at))
             }
-            (Data::Str(values, _), &Wanted::Code(code)) => values[at] == code,
-            (Data::Str(values, _), Wanted::Codes(wanted)) => wanted[values[at] as usize],
+            (Data::Str(values, _), &Wanted::Code(code)) => values.get(at) == code,
+            (Data::Str(values, _), Wanted::Codes(wanted)) => wanted[values.get(at) as usize],
             (Data::StrList { spans, codes, .. }, wanted) => {
-                let list = &codes[spans[at].start..][..spans[at].len];
+                let list = list(spans, codes, at);
                 match wanted {
                     Wanted::Code(code) => list.contains(code),
                     Wanted::Codes(wanted) => list.iter().any(|&code| wanted[code as usize]),
@@ -129,9 +132,10 @@ impl Test<'_> {
     pub fn rows(&self) -> RowSet {
         let valid = &self.column.valid;
         match (&self.column.data, &self.wanted) {
-            (Data::Bool(values), &Wanted::Bools([no, yes])) => {
-                scan(valid, values, |value| (value & yes) | (!value & no))
-            }
+            (Data::Bool(values), &Wanted::Bools([no, yes])) => scan(valid, values, |value| {
+                let value = value == 1;
+                (value & yes) | (!value & no)
+            }),
             (Data::Int(values), Wanted::Ints(wanted)) => match wanted[..] {
                 [one] => scan(valid, values, |value| value == one),
                 _ => scan(valid, values, |value| wanted.binary_search(&value).is_ok()),
@@ -150,32 +154,46 @@ impl Test<'_> {
                 wanted.get(value as usize).copied().unwrap_or(false)
             }),
             _ => {
-                let rows: Vec<u32> = (0..valid.len() as u32).collect();
-                scan(valid, &rows, |row| self.matches(row))
+                let mut rows = RowSet::none(valid.len());
+                let passing = (0..valid.len() as u32).filter(|row| self.matches(*row));
+                passing.for_each(|row| rows.insert(row));
+                rows
             }
         }
     }
 }
 
 /// The valid rows whose value passes.
-fn scan<T: Copy>(valid: &[bool], values: &[T], passes: impl Fn(T) -> bool) -> RowSet {
+fn scan<T: bytemuck::Pod>(
+    valid: &Paged<u8>,
+    values: &Paged<T>,
+    passes: impl Fn(T) -> bool,
+) -> RowSet {
     let mut words = Vec::with_capacity(values.len().div_ceil(64));
-    for (valid, values) in valid.chunks(64).zip(values.chunks(64)) {
-        let mut flags = [0u8; 64];
-        for ((flag, &valid), &value) in flags.iter_mut().zip(valid).zip(values) {
-            *flag = u8::from(valid & passes(value));
+    for (valid, values) in valid.pages().zip(values.pages()) {
+        for (valid, values) in valid.chunks(64).zip(values.chunks(64)) {
+            words.push(word(valid, values, &passes));
         }
-        let mut word = 0;
-        for (i, eight) in flags.chunks_exact(8).enumerate() {
-            let mut bytes = [0u8; 8];
-            bytes.copy_from_slice(eight);
-            // Byte i of the factor's product brings the flag of byte i to bit 56 + i.
-            let packed = u64::from_le_bytes(bytes).wrapping_mul(0x0102_0408_1020_4080) >> 56;
-            word |= packed << (8 * i);
-        }
-        words.push(word);
     }
     RowSet::from_words(words)
+}
+
+/// The same for up to 64 rows, a bit a row.
+#[inline]
+fn word<T: Copy>(valid: &[u8], values: &[T], passes: &impl Fn(T) -> bool) -> u64 {
+    let mut flags = [0u8; 64];
+    for ((flag, &valid), &value) in flags.iter_mut().zip(valid).zip(values) {
+        *flag = valid & u8::from(passes(value));
+    }
+    let mut word = 0;
+    for (i, eight) in flags.chunks_exact(8).enumerate() {
+        let mut bytes = [0u8; 8];
+        bytes.copy_from_slice(eight);
+        // Byte i of the factor's product brings the flag of byte i to bit 56 + i.
+        let packed = u64::from_le_bytes(bytes).wrapping_mul(0x0102_0408_1020_4080) >> 56;
+        word |= packed << (8 * i);
+    }
+    word
 }
 
 #[cfg(test)]

@@ -2,7 +2,8 @@
 
 use crate::error::{Error, Result};
 
-use super::{Column, ColumnType, Data, Dictionary, Span};
+use super::{list, pages, Column, ColumnType, Data};
+use crate::store::{Dictionary, Paged};
 
 /// The plain arrays of a column, as a file keeps them. Which ones are in use depends on the type;
 /// the others are empty.
@@ -31,19 +32,19 @@ impl Column {
     /// that nothing uses, so equal columns give equal bytes.
     pub fn to_parts(&self) -> Parts {
         let mut parts = Parts {
-            validity: self.valid.iter().map(|&valid| u8::from(valid)).collect(),
+            validity: self.valid.to_vec(),
             ..Parts::default()
         };
         match &self.data {
-            Data::Bool(values) => parts.bools = values.iter().map(|&b| u8::from(b)).collect(),
-            Data::Int(values) | Data::Time(values) => parts.ints = values.clone(),
-            Data::Float(values) => parts.floats = values.clone(),
+            Data::Bool(values) => parts.bools = values.to_vec(),
+            Data::Int(values) | Data::Time(values) => parts.ints = values.to_vec(),
+            Data::Float(values) => parts.floats = values.to_vec(),
             Data::Str(values, dictionary) => {
                 let mut fresh = Recode::new(dictionary);
                 parts.codes = values
                     .iter()
-                    .zip(&self.valid)
-                    .map(|(&code, &valid)| if valid { fresh.code(code) } else { 0 })
+                    .zip(self.valid.iter())
+                    .map(|(&code, &valid)| if valid == 1 { fresh.code(code) } else { 0 })
                     .collect();
                 (parts.dict_offsets, parts.dict_bytes) = fresh.finish();
             }
@@ -55,8 +56,8 @@ impl Column {
             } => {
                 let mut fresh = Recode::new(dictionary);
                 parts.offsets.push(0);
-                for span in spans {
-                    for &code in &codes[span.start..][..span.len] {
+                for row in 0..spans.len() {
+                    for &code in list(spans, codes, row) {
                         parts.codes.push(fresh.code(code));
                     }
                     parts.offsets.push(parts.codes.len() as u64);
@@ -125,66 +126,69 @@ impl Column {
                 return Err(damaged(format!("{len} {name} where {wanted} belong")));
             }
         }
-        let valid: Vec<bool> = parts.validity.iter().map(|&flag| flag == 1).collect();
         let data = match kind {
             ColumnType::Bool => {
                 if let Some(bad) = parts.bools.iter().find(|&&b| b > 1) {
                     return Err(damaged(format!("{bad} is neither 0 nor 1")));
                 }
-                Data::Bool(parts.bools.iter().map(|&b| b == 1).collect())
+                Data::Bool(filled(&parts.bools))
             }
-            ColumnType::Int => Data::Int(parts.ints),
-            ColumnType::Time => Data::Time(parts.ints),
+            ColumnType::Int => Data::Int(filled(&parts.ints)),
+            ColumnType::Time => Data::Time(filled(&parts.ints)),
             ColumnType::Float => {
                 if let Some(bad) = parts.floats.iter().find(|value| !value.is_finite()) {
                     return Err(damaged(format!("it holds {bad}")));
                 }
-                Data::Float(parts.floats)
+                Data::Float(filled(&parts.floats))
             }
             ColumnType::Str => {
                 let dictionary =
                     read_dictionary(&parts.dict_offsets, parts.dict_bytes).map_err(damaged)?;
-                let entries = dictionary.entries.len();
-                for (&code, _) in parts.codes.iter().zip(&valid).filter(|(_, valid)| **valid) {
+                let entries = dictionary.len();
+                let valued = parts.codes.iter().zip(&parts.validity);
+                for (&code, _) in valued.filter(|(_, valid)| **valid == 1) {
                     if code as usize >= entries {
                         return Err(damaged(format!("code {code} of {entries}")));
                     }
                 }
-                Data::Str(parts.codes, dictionary)
+                Data::Str(filled(&parts.codes), dictionary)
             }
             ColumnType::StrList => {
                 let dictionary =
                     read_dictionary(&parts.dict_offsets, parts.dict_bytes).map_err(damaged)?;
-                let entries = dictionary.entries.len();
+                let entries = dictionary.len();
                 if let Some(code) = parts.codes.iter().find(|&&code| code as usize >= entries) {
                     return Err(damaged(format!("code {code} of {entries}")));
                 }
                 check_offsets(&parts.offsets, parts.codes.len()).map_err(damaged)?;
-                let spans: Vec<Span> = parts
-                    .offsets
-                    .windows(2)
-                    .map(|pair| Span {
-                        start: pair[0] as usize,
-                        len: (pair[1] - pair[0]) as usize,
-                    })
-                    .collect();
-                if spans
-                    .iter()
-                    .zip(&valid)
-                    .any(|(span, valid)| !valid && span.len > 0)
+                let lengths = parts.offsets.windows(2).map(|pair| pair[1] - pair[0]);
+                let mut spans = pages(2);
+                for ((start, len), &valid) in parts.offsets.iter().zip(lengths).zip(&parts.validity)
                 {
-                    return Err(damaged("a missing list has values".into()));
+                    if valid == 0 && len > 0 {
+                        return Err(damaged("a missing list has values".into()));
+                    }
+                    spans.push(&[*start, len]);
                 }
                 Data::StrList {
                     spans,
-                    codes: parts.codes,
+                    codes: parts.codes.into(),
                     garbage: 0,
                     dictionary,
                 }
             }
         };
-        Ok(Column { valid, data })
+        Ok(Column {
+            valid: filled(&parts.validity),
+            data,
+        })
     }
+}
+
+fn filled<T: bytemuck::Pod>(values: &[T]) -> Paged<T> {
+    let mut filled = pages(1);
+    filled.extend_from_slice(values);
+    filled
 }
 
 /// A dictionary rewritten in order of first use.
@@ -200,7 +204,7 @@ impl<'a> Recode<'a> {
     fn new(old: &'a Dictionary) -> Self {
         Recode {
             old,
-            new_codes: vec![None; old.entries.len()],
+            new_codes: vec![None; old.len()],
             used: 0,
             offsets: vec![0],
             bytes: Vec::new(),
@@ -238,7 +242,7 @@ fn read_dictionary(offsets: &[u64], bytes: Vec<u8>) -> std::result::Result<Dicti
     for pair in offsets.windows(2) {
         let entry = std::str::from_utf8(&bytes[pair[0] as usize..pair[1] as usize])
             .map_err(|_| "its dictionary is not UTF-8".to_string())?;
-        let before = dictionary.entries.len() as u32;
+        let before = dictionary.len() as u32;
         match dictionary.code(entry) {
             Ok(code) if code == before => {}
             _ => return Err(format!("its dictionary has {entry:?} twice")),

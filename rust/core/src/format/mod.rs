@@ -27,8 +27,9 @@ pub use write::Writer;
 
 /// First bytes of every file.
 const MAGIC: [u8; 8] = *b"PERSOCOR";
-/// The version written, and the newest that is read. Version 2 adds a space's layout and finer copy.
-pub const VERSION: u32 = 2;
+/// The version written, and the newest that is read. Version 2 adds a space's layout and finer copy;
+/// version 3 states a content hash over facts (`catalog/hash.rs`).
+pub const VERSION: u32 = 3;
 /// The oldest version that is read.
 const OLDEST: u32 = 1;
 const HEADER: usize = 64;

@@ -11,11 +11,12 @@ use bytemuck::Pod;
 
 use super::{Kind, Mapping, ENTRY, HEADER, MAGIC, MAX_SECTIONS, NAME, OLDEST, VERSION};
 use crate::error::{Error, Result};
-use crate::store::{Buf, Huge};
+use crate::store::Buf;
 
 /// An open file whose header and table were found good.
 #[derive(Debug)]
 pub struct Reader {
+    version: u32,
     file: File,
     map: Option<Arc<Mapping>>,
     sections: HashMap<String, (Range<usize>, u32)>,
@@ -82,10 +83,16 @@ impl Reader {
             return Err(Error::format("the file changed while it was opened"));
         }
         Ok(Reader {
+            version,
             file,
             map,
             sections,
         })
+    }
+
+    /// The format version that the file states.
+    pub fn version(&self) -> u32 {
+        self.version
     }
 
     /// Whether the file has a section.
@@ -108,17 +115,17 @@ impl Reader {
             )));
         }
         let buf = match &self.map {
-            Some(map) => {
-                // Sections start at multiples of 64 and maps at pages, so any number type is aligned;
-                // an unaligned table entry was refused when it was parsed.
-                Buf::Mapped(Arc::clone(map), range)
-            }
+            // Sections start at multiples of 64 and maps at pages, so any number type is aligned: an
+            // unaligned table entry was refused when it was parsed.
+            Some(map) => Buf::mapped(map, range)
+                .ok_or_else(|| Error::format(format!("section {name:?} lies outside the file")))?,
             None => {
-                let mut values = Huge::<T>::zeroed(range.len() / width);
+                let mut values = Buf::<T>::with_capacity(range.len() / width);
                 self.file.seek(SeekFrom::Start(range.start as u64))?;
-                self.file
-                    .read_exact(bytemuck::cast_slice_mut(&mut values))?;
-                Buf::Owned(values)
+                values.extend_with(range.len() / width, |slots| {
+                    self.file.read_exact(bytemuck::cast_slice_mut(slots))
+                })?;
+                values
             }
         };
         if crc32fast::hash(bytemuck::cast_slice(&buf)) != crc {

@@ -18,16 +18,28 @@ pub struct Writer<'a> {
 
 #[derive(Debug)]
 enum Section<'a> {
-    Borrowed(&'a [u8]),
+    /// One piece after another.
+    Borrowed(Vec<&'a [u8]>),
     Owned(Vec<u8>),
 }
 
 impl Section<'_> {
-    fn bytes(&self) -> &[u8] {
-        match self {
-            Section::Borrowed(bytes) => bytes,
-            Section::Owned(bytes) => bytes,
-        }
+    fn pieces(&self) -> impl Iterator<Item = &[u8]> {
+        let (many, one) = match self {
+            Section::Borrowed(pieces) => (&pieces[..], None),
+            Section::Owned(bytes) => (&[][..], Some(&bytes[..])),
+        };
+        many.iter().copied().chain(one)
+    }
+
+    fn len(&self) -> usize {
+        self.pieces().map(<[u8]>::len).sum()
+    }
+
+    fn checksum(&self) -> u32 {
+        let mut hasher = crc32fast::Hasher::new();
+        self.pieces().for_each(|piece| hasher.update(piece));
+        hasher.finalize()
     }
 }
 
@@ -42,8 +54,17 @@ impl<'a> Writer<'a> {
 
     /// Adds a section that the caller keeps.
     pub fn add<T: Pod>(&mut self, name: impl Into<String>, values: &'a [T]) {
-        self.sections
-            .push((name.into(), Section::Borrowed(bytemuck::cast_slice(values))));
+        self.add_pieces(name, std::iter::once(values));
+    }
+
+    /// Adds a section that the caller keeps in pieces.
+    pub fn add_pieces<T: Pod>(
+        &mut self,
+        name: impl Into<String>,
+        pieces: impl Iterator<Item = &'a [T]>,
+    ) {
+        let pieces = pieces.map(bytemuck::cast_slice).collect();
+        self.sections.push((name.into(), Section::Borrowed(pieces)));
     }
 
     /// Adds a section made for this file.
@@ -66,14 +87,14 @@ impl<'a> Writer<'a> {
         let mut offset = table_end.next_multiple_of(ALIGN);
         for (name, section) in &self.sections {
             assert!(name.len() <= NAME, "section names are made by this crate");
-            let bytes = section.bytes();
+            let len = section.len();
             let mut entry = [0u8; ENTRY];
             entry[..name.len()].copy_from_slice(name.as_bytes());
             entry[40..48].copy_from_slice(&(offset as u64).to_le_bytes());
-            entry[48..56].copy_from_slice(&(bytes.len() as u64).to_le_bytes());
-            entry[56..60].copy_from_slice(&crc32fast::hash(bytes).to_le_bytes());
+            entry[48..56].copy_from_slice(&(len as u64).to_le_bytes());
+            entry[56..60].copy_from_slice(&section.checksum().to_le_bytes());
             table.extend_from_slice(&entry);
-            offset = (offset + bytes.len()).next_multiple_of(ALIGN);
+            offset = (offset + len).next_multiple_of(ALIGN);
         }
         let total = offset;
 
@@ -100,11 +121,15 @@ impl<'a> Writer<'a> {
         out.write_all(&header)?;
         out.write_all(&table)?;
         let mut at = table_end;
+        let mut asked = 0;
         for (_, section) in &self.sections {
             pad(&mut out, &mut at)?;
-            for chunk in section.bytes().chunks(8 << 20) {
-                if !hook(at, total) {
-                    return Err(Error::Interrupted);
+            for chunk in section.pieces().flat_map(|piece| piece.chunks(8 << 20)) {
+                if at >= asked + (8 << 20) || asked == 0 {
+                    asked = at;
+                    if !hook(at, total) {
+                        return Err(Error::Interrupted);
+                    }
                 }
                 out.write_all(chunk)?;
                 at += chunk.len();

@@ -1,9 +1,9 @@
 //! Hierarchical navigable small world graph (Malkov and Yashunin, arXiv 1603.09320) over the coarse
 //! scores of a store.
 //!
-//! Layout: the bottom layer is one flat array with a fixed stride of `2M` ids a row, padded with
-//! [`NONE`]; the few rows that reach higher layers have their links of `M` ids a layer in a second
-//! array. Search keeps one sorted linear pool instead of two heaps, and expands in two passes: collect
+//! Layout: the bottom layer has `2M` ids a row, padded with [`NONE`]; the few rows that reach higher layers
+//! have a second row of `M` ids for each. Both lie in pages (`store::Paged`), so that a version that is read
+//! and the next one share all but what an insertion changes. Search keeps one sorted linear pool instead of two heaps, and expands in two passes: collect
 //! the unvisited neighbours, then score them in one kernel call that prefetches ahead.
 //!
 //! Determinism: levels come from a hash of (seed, row), insertion runs in batches that all search the
@@ -28,9 +28,12 @@ pub use search::Scratch;
 pub use taught::{Taught, DEGREE as TAUGHT_DEGREE};
 pub(crate) use visited::Visited;
 
+use std::sync::Arc;
+
+use crate::eligible::RowSet;
 use crate::error::{Error, Result};
 use crate::metric::Metric;
-use crate::store::{Buf, VectorStore};
+use crate::store::{Buf, Paged, VectorStore};
 
 /// The padding of a neighbour row.
 pub const NONE: u32 = u32::MAX;
@@ -90,18 +93,24 @@ pub(crate) fn splitmix64(x: u64) -> u64 {
 #[derive(Clone, Debug)]
 pub struct Graph {
     params: Params,
-    /// `len x 2M` ids.
-    base: Buf<u32>,
+    /// `2M` ids a row.
+    base: Paged<u32>,
     /// The layer each row reaches.
     levels: Buf<u8>,
-    /// Where a row's upper links begin in `upper`; 0 and unused for rows of level 0.
-    upper_start: Vec<u32>,
-    /// `M` ids a layer for rows of level 1 and more, in row order of insertion into the array.
-    upper: Buf<u32>,
+    /// Where a row's upper links begin in `upper`; unused for rows of level 0.
+    upper_start: Buf<u32>,
+    /// `M` ids for each layer above the bottom of each row, in order of rows.
+    upper: Paged<u32>,
     /// The row that searches start from: the first to reach the highest layer.
     entry: u32,
     /// Links beside the bottom ones, walked by searches alone: insertion neither follows nor changes them.
     taught: Taught,
+    /// Rows that were taken out. No new link leads to them.
+    gone: Arc<RowSet>,
+    /// How many of them since links to such rows were last replaced.
+    waiting: usize,
+    /// Rows inserted since all rows were last known to be reachable.
+    unchecked: usize,
 }
 
 impl Graph {
@@ -109,12 +118,15 @@ impl Graph {
     pub fn new(params: Params) -> Self {
         Graph {
             params,
-            base: Buf::default(),
+            base: Paged::new(2 * params.m),
             levels: Buf::default(),
-            upper_start: Vec::new(),
-            upper: Buf::default(),
+            upper_start: Buf::default(),
+            upper: Paged::new(params.m),
             entry: NONE,
             taught: Taught::default(),
+            gone: Arc::default(),
+            waiting: 0,
+            unchecked: 0,
         }
     }
 
@@ -138,7 +150,7 @@ impl Graph {
         self.base.heap_bytes()
             + self.levels.heap_bytes()
             + self.upper.heap_bytes()
-            + self.upper_start.len() * 4
+            + self.upper_start.heap_bytes()
     }
 
     /// Links in the bottom layer, and the number of layers.
@@ -163,8 +175,21 @@ impl Graph {
     }
 
     /// Bottom links, levels, upper links and the entry row, for a file.
-    pub fn parts(&self) -> (&[u32], &[u8], &[u32], u32) {
+    pub fn parts(&self) -> (&Paged<u32>, &[u8], &Paged<u32>, u32) {
         (&self.base, &self.levels, &self.upper, self.entry)
+    }
+
+    /// What is due, for a file: rows taken out since the last repair, rows inserted since all were last known
+    /// to be reachable.
+    pub fn due(&self) -> [u32; 2] {
+        [self.waiting as u32, self.unchecked as u32]
+    }
+
+    /// Says again what was taken out of a graph from a file, and what is due.
+    pub fn set_due(&mut self, gone: RowSet, [waiting, unchecked]: [u32; 2]) {
+        self.waiting = (waiting as usize).min(gone.len());
+        self.unchecked = (unchecked as usize).min(self.len());
+        self.gone = Arc::new(gone);
     }
 
     /// Rebuilds a graph from a file's sections; every id, level and degree is checked.
@@ -180,37 +205,36 @@ impl Graph {
             .map_err(|error| Error::format(format!("graph parameter {error}")))?;
         let rows = levels.len();
         let (m, stride) = (params.m, 2 * params.m);
-        let mut upper_start = Vec::with_capacity(rows);
+        let mut starts = Vec::with_capacity(rows);
         let mut start = 0usize;
         for &level in levels.iter() {
             if level > MAX_LEVEL {
                 return Err(Error::format(format!("a graph row has level {level}")));
             }
-            upper_start.push(start as u32);
-            start += usize::from(level) * m;
+            starts.push(start as u32);
+            start += usize::from(level);
         }
-        if base.len() != rows * stride || upper.len() != start || start > u32::MAX as usize {
+        if base.len() != rows * stride || upper.len() != start * m || start > u32::MAX as usize {
             return Err(Error::format(format!(
                 "a graph of {rows} rows has {} bottom and {} upper links",
                 base.len(),
                 upper.len()
             )));
         }
-        let top = levels.iter().copied().max();
-        let entry_level = levels.get(entry as usize).copied();
-        if entry_level != top || (rows == 0 && entry != NONE) {
+        // Rows that were taken out may reach higher layers than the entry.
+        if entry as usize >= rows && (rows > 0 || entry != NONE) {
             return Err(Error::format(format!(
-                "the graph's entry row {entry} is not on its top layer"
+                "the graph's entry row {entry} is not one of its {rows} rows"
             )));
         }
         let graph = Graph {
             params,
-            base,
+            base: Paged::new(stride).from_buf(&base),
             levels,
-            upper_start,
-            upper,
+            upper_start: starts.into(),
+            upper: Paged::new(m).from_buf(&upper),
             entry,
-            taught: Taught::default(),
+            ..Graph::new(params)
         };
         for row in 0..rows as u32 {
             for level in 0..=graph.levels[row as usize] {
@@ -246,13 +270,15 @@ impl Graph {
 
     /// The fixed-stride link row, padding included.
     pub(crate) fn link_row(&self, row: u32, level: u8) -> &[u32] {
-        let m = self.params.m;
         if level == 0 {
-            &self.base[row as usize * 2 * m..][..2 * m]
+            self.base.row(row as usize)
         } else {
-            let start = self.upper_start[row as usize] as usize + (usize::from(level) - 1) * m;
-            &self.upper[start..start + m]
+            self.upper.row(self.upper_row(row, level))
         }
+    }
+
+    fn upper_row(&self, row: u32, level: u8) -> usize {
+        self.upper_start[row as usize] as usize + usize::from(level) - 1
     }
 
     /// The links of a row in a layer.
@@ -262,12 +288,11 @@ impl Graph {
     }
 
     fn set_links(&mut self, row: u32, level: u8, links: &[u32]) {
-        let m = self.params.m;
         let slots = if level == 0 {
-            &mut self.base.make_mut()[row as usize * 2 * m..][..2 * m]
+            self.base.row_mut(row as usize)
         } else {
-            let start = self.upper_start[row as usize] as usize + (usize::from(level) - 1) * m;
-            &mut self.upper.make_mut()[start..start + m]
+            let at = self.upper_row(row, level);
+            self.upper.row_mut(at)
         };
         slots[..links.len()].copy_from_slice(links);
         slots[links.len()..].fill(NONE);

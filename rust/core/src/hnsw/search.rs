@@ -102,7 +102,7 @@ impl Graph {
     ) -> Vec<Scored> {
         scratch.begin(self.len());
         let metric = store.metric();
-        if self.is_empty() {
+        if self.entry == NONE {
             return Vec::new();
         }
         let mut starts = Vec::with_capacity(1 + entries.len());

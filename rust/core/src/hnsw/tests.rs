@@ -5,7 +5,7 @@ use crate::scored::ByRow;
 use crate::threads::with_pool;
 
 /// Clustered vectors, as embeddings are; reproducible.
-fn clustered(rows: usize, dim: usize, clusters: usize, seed: u64) -> Vec<f32> {
+pub(super) fn clustered(rows: usize, dim: usize, clusters: usize, seed: u64) -> Vec<f32> {
     let mut state = seed;
     let mut unit = move || {
         state = splitmix64(state);
@@ -20,7 +20,7 @@ fn clustered(rows: usize, dim: usize, clusters: usize, seed: u64) -> Vec<f32> {
         .collect()
 }
 
-fn build(store: &VectorStore, threads: usize) -> Graph {
+pub(super) fn build(store: &VectorStore, threads: usize) -> Graph {
     let mut graph = Graph::new(Params {
         m: 12,
         ef_construction: 80,
@@ -32,7 +32,7 @@ fn build(store: &VectorStore, threads: usize) -> Graph {
     graph
 }
 
-fn store(metric: Metric, dtype: Dtype, vectors: &[f32], dim: usize) -> VectorStore {
+pub(super) fn store(metric: Metric, dtype: Dtype, vectors: &[f32], dim: usize) -> VectorStore {
     let mut store = VectorStore::new(dim, metric, dtype).unwrap();
     store.push(vectors);
     store

@@ -11,6 +11,9 @@ use crate::store::VectorStore;
 /// Rows a worker encodes before it asks for more.
 const CHUNK: usize = 64;
 
+/// Rows encoded before their codes are put in place: 7 MB of codes at 384 dimensions.
+const BATCH: usize = 4096;
+
 /// The mean of all rows, summed in row order.
 pub(super) fn mean(store: &VectorStore) -> Vec<f32> {
     let mut sum = vec![0.0f64; store.dim()];
@@ -54,43 +57,49 @@ impl LocalCodes {
     /// Encodes the changed rows anew and all rows of the graph that have no codes yet. Parallel when
     /// called inside a rayon pool.
     pub fn update(&mut self, store: &VectorStore, graph: &Graph, changed: &[u32]) {
-        let first = self.len();
-        let stride = self.stride();
-        let mut rows = std::mem::take(&mut self.rows);
-        let data = rows.make_mut();
-        data.resize(graph.len() * stride, 0);
-        let (old, new) = data.split_at_mut(first * stride);
-
-        let mut work: Vec<(u32, &mut [u16])> = Vec::with_capacity(changed.len());
-        let mut rest = old;
-        let mut at = 0;
-        for &row in changed.iter().filter(|row| (**row as usize) < first) {
-            // The changed rows come in order, so each lies behind those before.
-            let (_, tail) = rest.split_at_mut((row as usize - at) * stride);
-            let (codes, tail) = tail.split_at_mut(stride);
-            work.push((row, codes));
-            rest = tail;
-            at = row as usize + 1;
+        let first = self.len() as u32;
+        let changed: Vec<u32> = changed.iter().copied().filter(|row| *row < first).collect();
+        let new: Vec<u32> = (first..graph.len() as u32).collect();
+        let needed = (changed.len() + new.len()) * self.blocks * BLOCK;
+        let all_rotated = self.all_rotated(store, needed);
+        let mut codes = Vec::new();
+        for some in changed.chunks(BATCH) {
+            self.encode(store, graph, &all_rotated, some, &mut codes);
+            for (&row, codes) in some.iter().zip(codes.chunks_exact(self.stride())) {
+                self.rows.row_mut(row as usize).copy_from_slice(codes);
+            }
         }
-        work.extend((first as u32..).zip(new.chunks_exact_mut(stride)));
-        self.encode_all(store, graph, &mut work);
-        self.rows = rows;
+        for some in new.chunks(BATCH) {
+            self.encode(store, graph, &all_rotated, some, &mut codes);
+            self.rows.extend_from_slice(&codes);
+        }
         self.choose_landmarks(store);
     }
 
-    fn encode_all(&self, store: &VectorStore, graph: &Graph, work: &mut [(u32, &mut [u16])]) {
+    /// The codes of some rows, one row's after another's.
+    fn encode(
+        &self,
+        store: &VectorStore,
+        graph: &Graph,
+        all_rotated: &Rotated,
+        rows: &[u32],
+        codes: &mut Vec<u16>,
+    ) {
         use rayon::prelude::*;
-        let all_rotated = self.all_rotated(store, work.len() * self.blocks * BLOCK);
-        let some = |encoder: &mut Encoder, work: &mut [(u32, &mut [u16])]| {
-            for (row, codes) in work {
-                self.point(store, *row, &mut encoder.own);
-                self.encode_around(store, graph.links(*row, 0), &all_rotated, codes, encoder);
+        let stride = self.stride();
+        codes.clear();
+        codes.resize(rows.len() * stride, 0);
+        let some = |encoder: &mut Encoder, (rows, codes): (&[u32], &mut [u16])| {
+            for (&row, codes) in rows.iter().zip(codes.chunks_exact_mut(stride)) {
+                self.point(store, row, &mut encoder.own);
+                self.encode_around(store, graph.links(row, 0), all_rotated, codes, encoder);
             }
         };
         if rayon::current_thread_index().is_none() {
-            some(&mut Encoder::default(), work);
+            some(&mut Encoder::default(), (rows, codes));
         } else {
-            work.par_chunks_mut(CHUNK)
+            rows.par_chunks(CHUNK)
+                .zip(codes.par_chunks_mut(CHUNK * stride))
                 .for_each_init(Encoder::default, some);
         }
     }

@@ -4,6 +4,8 @@
 //! memory: 5 to 7 µs of a search of 45 on 100,000 x 384 embeddings. The codes of [`COUNT`] rows lie together, stay
 //! in the second cache, and are read in a microsecond; the walk makes up for the rest with a row or two.
 
+use std::sync::Arc;
+
 use perso_kernels::fastscan::{Line, Table, BLOCK};
 use perso_kernels::Kernels;
 
@@ -40,11 +42,11 @@ impl LocalCodes {
         }
         let count = all.min(COUNT);
         let rows: Vec<u32> = (0..count).map(|i| (i * all / count) as u32).collect();
-        self.landmarks = Landmarks {
+        self.landmarks = Arc::new(Landmarks {
             of: all,
             codes: self.encode_from_origin(store, &rows),
             rows,
-        };
+        });
     }
 
     /// The landmark that is nearest by its code; the first of those that are alike.

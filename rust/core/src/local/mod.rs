@@ -29,6 +29,8 @@ mod tests;
 
 pub use search::Scratch;
 
+use std::sync::Arc;
+
 use landmarks::Landmarks;
 
 use perso_kernels::fastscan::BLOCK;
@@ -36,7 +38,7 @@ use perso_kernels::fastscan::BLOCK;
 use crate::error::{Error, Result};
 use crate::hnsw::Graph;
 use crate::metric::Metric;
-use crate::store::{Buf, VectorStore};
+use crate::store::{Buf, Paged, VectorStore};
 pub use rotation::Rotation;
 
 /// Fewest dimensions of a code: below, one bit a dimension is too few (an error of 0.18 of the length at
@@ -55,8 +57,8 @@ pub struct LocalCodes {
     /// Blocks of 32 neighbours a row.
     blocks: usize,
     /// For each row its blocks; for each block its codes, then 32 gains and 32 offsets.
-    rows: Buf<u16>,
-    landmarks: Landmarks,
+    rows: Paged<u16>,
+    landmarks: Arc<Landmarks>,
 }
 
 fn code_dim(dim: usize) -> usize {
@@ -74,12 +76,14 @@ impl LocalCodes {
     }
 
     fn with_mean(dim: usize, mean: Vec<f32>, links: usize, seed: u64) -> Self {
+        let blocks = links.div_ceil(BLOCK);
+        let block = code_dim(dim) * BLOCK / 8 / 2 + FACTORS;
         LocalCodes {
             rotation: Rotation::new(dim, code_dim(dim), seed),
             mean,
-            blocks: links.div_ceil(BLOCK),
-            rows: Buf::default(),
-            landmarks: Landmarks::default(),
+            blocks,
+            rows: Paged::new(blocks * block),
+            landmarks: Arc::default(),
         }
     }
 
@@ -105,7 +109,7 @@ impl LocalCodes {
 
     /// Rows that have codes.
     pub fn len(&self) -> usize {
-        self.rows.len() / self.stride()
+        self.rows.len()
     }
 
     /// True when no row has.
@@ -114,8 +118,20 @@ impl LocalCodes {
     }
 
     fn row(&self, row: u32) -> &[u16] {
-        let stride = self.stride();
-        &self.rows[row as usize * stride..][..stride]
+        self.rows.row(row as usize)
+    }
+
+    /// The codes of some rows alone, numbered as they come, whose links are the same and in the same order.
+    pub fn keep(&self, store: &VectorStore, rows: &[u32]) -> Self {
+        let mut kept = LocalCodes {
+            rows: Paged::new(self.stride()),
+            landmarks: Arc::default(),
+            ..self.clone()
+        };
+        kept.rows.reserve(rows.len());
+        rows.iter().for_each(|row| kept.rows.push(self.row(*row)));
+        kept.choose_landmarks(store);
+        kept
     }
 
     /// Heap bytes held.
@@ -127,7 +143,7 @@ impl LocalCodes {
     }
 
     /// The codes and the mean, for a file.
-    pub fn parts(&self) -> (&[u16], &[f32]) {
+    pub fn parts(&self) -> (&Paged<u16>, &[f32]) {
         (&self.rows, &self.mean)
     }
 
@@ -149,19 +165,16 @@ impl LocalCodes {
             )));
         }
         let params = graph.params();
-        let mut codes = LocalCodes {
-            rows,
-            ..Self::with_mean(store.dim(), mean, 2 * params.m, params.seed)
-        };
-        if Some(codes.rows.len()) != store.len().checked_mul(codes.stride()) {
+        let mut codes = Self::with_mean(store.dim(), mean, 2 * params.m, params.seed);
+        if Some(rows.len()) != store.len().checked_mul(codes.stride()) {
             return Err(Error::format(format!(
                 "{} rows have {} numbers of neighbour codes",
                 store.len(),
-                codes.rows.len()
+                rows.len()
             )));
         }
         let block = codes.block_len();
-        for factors in codes.rows.chunks_exact(block) {
+        for factors in rows.chunks_exact(block) {
             // All exponent bits set is an infinity or NaN.
             if factors[block - FACTORS..]
                 .iter()
@@ -170,6 +183,7 @@ impl LocalCodes {
                 return Err(Error::format("a neighbour code has a factor out of range"));
             }
         }
+        codes.rows = codes.rows.from_buf(&rows);
         codes.choose_landmarks(store);
         Ok(codes)
     }

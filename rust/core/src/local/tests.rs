@@ -276,7 +276,7 @@ fn damaged_parts_are_refused() {
         LocalCodes::from_parts(&store, &graph, rows.into(), mean).map(|codes| codes.len())
     };
     assert_eq!(read(rows.to_vec(), mean.to_vec()).unwrap(), 300);
-    assert!(read(rows[1..].to_vec(), mean.to_vec()).is_err());
+    assert!(read(rows.to_vec()[1..].to_vec(), mean.to_vec()).is_err());
     assert!(read(rows.to_vec(), vec![]).is_err());
     assert!(read(rows.to_vec(), vec![f32::NAN; dim]).is_err());
     let mut bad = rows.to_vec();

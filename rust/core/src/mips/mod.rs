@@ -32,6 +32,8 @@
 
 mod sketch;
 
+use std::sync::Arc;
+
 use perso_kernels::nibble::ROWS;
 use perso_kernels::{Kernels, Rows};
 
@@ -71,11 +73,11 @@ pub enum Outcome {
 #[derive(Clone, Debug, Default)]
 pub struct NormOrder {
     /// The rows at the time of the last sorting.
-    rows: Vec<u32>,
+    rows: Arc<Vec<u32>>,
     /// Those that came since, in order of norm as well.
     fresh: Vec<u32>,
     /// The first of `rows`.
-    sketch: Sketch,
+    sketch: Arc<Sketch>,
 }
 
 /// What is the same for all rows during a search.
@@ -187,10 +189,11 @@ impl NormOrder {
             return;
         }
         self.fresh = Vec::new();
-        self.rows = (0..store.len() as u32).collect();
-        self.rows.sort_unstable_by(|&a, &b| before(a, b));
+        let mut rows: Vec<u32> = (0..store.len() as u32).collect();
+        rows.sort_unstable_by(|&a, &b| before(a, b));
         let reach = Sketch::reach(store.dim(), store.len());
-        self.sketch = Sketch::build(store, &self.rows[..reach]);
+        self.sketch = Arc::new(Sketch::build(store, &rows[..reach]));
+        self.rows = Arc::new(rows);
     }
 
     /// Heap bytes held.

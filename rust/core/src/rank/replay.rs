@@ -113,11 +113,11 @@ fn try_read(json: &str, source: &dyn Source, user: Option<User>) -> Result<(Reco
             recorded.policy_hash
         ));
     }
-    let content_hash = source.content_hash();
-    if content_hash != recorded.content_hash {
+    if !source.has_content(&recorded.content_hash) {
         return refuse(format!(
-            "the catalog's content has changed: its hash is {content_hash} at generation {}, and the \
-             record was made from {} at generation {}",
+            "the catalog's content has changed: its hash is {} at generation {}, and the record was made from \
+             {} at generation {}",
+            source.content_hash(),
             source.generation(),
             recorded.content_hash,
             recorded.generation
@@ -187,7 +187,7 @@ fn try_read(json: &str, source: &dyn Source, user: Option<User>) -> Result<(Reco
         (Some(recorded), Some(again)) => Some(again.with_layouts_of(recorded)),
         _ => recorded.source.clone(),
     };
-    let mut again = document(&slate, content_hash);
+    let mut again = document(&slate, recorded.content_hash.clone());
     again.user_key_hmac.clone_from(&recorded.user_key_hmac);
     again.library = recorded.library.clone();
     again.generation = recorded.generation;

@@ -108,6 +108,11 @@ pub trait Source: Sync {
     /// Stands for the content alone: equal content, equal hash.
     fn content_hash(&self) -> String;
 
+    /// Whether the content is the one that a record names, by the hash of this release or of an earlier one.
+    fn has_content(&self, hash: &str) -> bool {
+        self.content_hash() == hash
+    }
+
     /// What a record says of it beside the hash of its content.
     fn origin(&self) -> Option<Origin> {
         None

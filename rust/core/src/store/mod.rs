@@ -9,14 +9,19 @@
 //! against the stored vector. For `f32` and `f16` they are the same number.
 
 mod buf;
-mod huge;
+mod lookup;
+mod paged;
 mod quantise;
+mod region;
 mod rounded;
+mod texts;
 
 pub use buf::Buf;
-pub use huge::Huge;
+pub use lookup::Lookup;
+pub use paged::Paged;
 pub use quantise::quantise;
 pub use rounded::{Rounded, RoundedRows};
+pub use texts::{Dictionary, Texts};
 
 use perso_kernels::{prefetch, Coarse, Kernels, Matrix, Rows, Scaled, Sieve};
 
@@ -303,41 +308,37 @@ impl VectorStore {
         let dim = self.dim;
         let rows = vectors.len() / dim;
         let kernels = self.kernels;
-        let norms = self.norms.make_mut();
+        let norms = &mut self.norms;
         norms.reserve(rows);
         let mut stored = vec![0.0f32; dim];
         match &mut self.data {
             Data::F32(data) => {
-                let data = data.make_mut();
-                data.reserve(vectors.len());
                 data.extend_from_slice(vectors);
-                norms.extend(
-                    vectors
-                        .chunks_exact(dim)
-                        .map(|x| kernels.dot_f32(x, x).sqrt()),
-                );
+                norms.extend_with(rows, |norms| {
+                    for (norm, x) in norms.iter_mut().zip(vectors.chunks_exact(dim)) {
+                        *norm = kernels.dot_f32(x, x).sqrt();
+                    }
+                });
             }
             Data::F16(data) => {
-                let data = data.make_mut();
                 data.reserve(vectors.len());
                 for x in vectors.chunks_exact(dim) {
-                    let start = data.len();
-                    data.resize(start + dim, 0);
-                    kernels.f32_to_f16(x, &mut data[start..]);
-                    kernels.f16_to_f32(&data[start..], &mut stored);
+                    data.extend_with(dim, |half| {
+                        kernels.f32_to_f16(x, half);
+                        kernels.f16_to_f32(half, &mut stored);
+                    });
                     norms.push(kernels.dot_f32(&stored, &stored).sqrt());
                 }
             }
             Data::I8 { codes, scales } => {
-                let codes = codes.make_mut();
-                let scales = scales.make_mut();
                 codes.reserve(vectors.len());
                 scales.reserve(rows);
                 for x in vectors.chunks_exact(dim) {
-                    let start = codes.len();
-                    codes.resize(start + dim, 0);
-                    let scale = quantise(x, &mut codes[start..]);
-                    dequantise(&codes[start..], scale, &mut stored);
+                    let scale = codes.extend_with(dim, |codes| {
+                        let scale = quantise(x, codes);
+                        dequantise(codes, scale, &mut stored);
+                        scale
+                    });
                     scales.push(scale);
                     norms.push(kernels.dot_f32(&stored, &stored).sqrt());
                 }
@@ -345,29 +346,13 @@ impl VectorStore {
         }
     }
 
-    /// Drops the rows from `rows` on: the undo of an interrupted insertion.
-    pub fn truncate(&mut self, rows: usize) {
-        if rows >= self.len() {
-            return;
-        }
-        self.norms.make_mut().truncate(rows);
-        match &mut self.data {
-            Data::F32(x) => x.make_mut().truncate(rows * self.dim),
-            Data::F16(x) => x.make_mut().truncate(rows * self.dim),
-            Data::I8 { codes, scales } => {
-                codes.make_mut().truncate(rows * self.dim);
-                scales.make_mut().truncate(rows);
-            }
-        }
-    }
-
     /// Appends copies of stored rows, bit for bit.
     pub fn push_copies(&mut self, rows: &[u32]) {
         let copies = self.keep(rows);
-        self.norms.make_mut().extend_from_slice(&copies.norms);
+        self.norms.extend_from_slice(&copies.norms);
         match (&mut self.data, &copies.data) {
-            (Data::F32(to), Data::F32(from)) => to.make_mut().extend_from_slice(from),
-            (Data::F16(to), Data::F16(from)) => to.make_mut().extend_from_slice(from),
+            (Data::F32(to), Data::F32(from)) => to.extend_from_slice(from),
+            (Data::F16(to), Data::F16(from)) => to.extend_from_slice(from),
             (
                 Data::I8 { codes, scales },
                 Data::I8 {
@@ -375,8 +360,8 @@ impl VectorStore {
                     scales: from_scales,
                 },
             ) => {
-                codes.make_mut().extend_from_slice(from_codes);
-                scales.make_mut().extend_from_slice(from_scales);
+                codes.extend_from_slice(from_codes);
+                scales.extend_from_slice(from_scales);
             }
             _ => unreachable!("a copy has the kind of its original"),
         }
@@ -385,11 +370,13 @@ impl VectorStore {
     /// A store of the same kind with only the given rows, bit for bit.
     pub fn keep(&self, rows: &[u32]) -> VectorStore {
         fn gather<T: bytemuck::Pod>(from: &[T], rows: &[u32], width: usize) -> Buf<T> {
-            let mut out = Vec::with_capacity(rows.len() * width);
-            for &row in rows {
-                out.extend_from_slice(&from[row as usize * width..][..width]);
-            }
-            out.into()
+            let mut out = Buf::with_capacity(rows.len() * width);
+            out.extend_with(rows.len() * width, |slots| {
+                for (slot, &row) in slots.chunks_exact_mut(width).zip(rows) {
+                    slot.copy_from_slice(&from[row as usize * width..][..width]);
+                }
+            });
+            out
         }
         let data = match &self.data {
             Data::F32(x) => Data::F32(gather(x, rows, self.dim)),
@@ -402,7 +389,9 @@ impl VectorStore {
         VectorStore {
             data,
             norms: gather(&self.norms, rows, 1),
-            ..*self
+            dim: self.dim,
+            metric: self.metric,
+            kernels: self.kernels,
         }
     }
 

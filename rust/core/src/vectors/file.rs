@@ -2,9 +2,11 @@
 
 use super::sample::Sampled;
 use super::{Layout, Spec, Vectors};
+use crate::eligible::RowSet;
 use crate::error::{Error, Result};
 use crate::format::{Reader, Writer};
 use crate::hnsw::{Graph, Taught};
+use crate::ids::IdMap;
 use crate::local::LocalCodes;
 use crate::metric::Dtype;
 use crate::store::{Data, VectorStore};
@@ -20,6 +22,9 @@ const SAMPLED: &str = "sampled";
 const TAUGHT_STARTS: &str = "taught_starts";
 const TAUGHT: &str = "taught";
 
+/// Rows that wait for a repair, and rows inserted since the last look at all; files before version 3 have none.
+const DUE: &str = "due";
+
 /// The finer copy's sections are named like those of the vectors, after this.
 const FINER: &str = "fine_";
 
@@ -32,10 +37,11 @@ impl Vectors {
         }
         if let Some(graph) = &self.graph {
             let (base, levels, upper, entry) = graph.parts();
-            writer.add(format!("{prefix}links"), base);
+            writer.add_pieces(format!("{prefix}links"), base.pages());
             writer.add(format!("{prefix}levels"), levels);
-            writer.add(format!("{prefix}upper"), upper);
+            writer.add_pieces(format!("{prefix}upper"), upper.pages());
             writer.add_owned(format!("{prefix}entry"), &[entry]);
+            writer.add_owned(format!("{prefix}{DUE}"), &graph.due());
             if let Some(sampled) = self.sampled {
                 writer.add_owned(format!("{prefix}{SAMPLED}"), &sampled.to_words());
             }
@@ -46,14 +52,14 @@ impl Vectors {
             }
             if let Some(local) = &self.local {
                 let (codes, mean) = local.parts();
-                writer.add(format!("{prefix}{LOCAL}"), codes);
+                writer.add_pieces(format!("{prefix}{LOCAL}"), codes.pages());
                 writer.add(format!("{prefix}{LOCAL_MEAN}"), mean);
             }
         }
     }
 
-    /// Reads a space back from a file.
-    pub fn read(spec: Spec, prefix: &str, reader: &mut Reader) -> Result<Self> {
+    /// Reads a space back from a file, some rows of which hold no item any more.
+    pub fn read(spec: Spec, prefix: &str, ids: &IdMap, reader: &mut Reader) -> Result<Self> {
         spec.check()
             .map_err(|error| Error::format(format!("the file's description: {error}")))?;
         let store = read_store(&spec, spec.dtype, prefix, reader)?;
@@ -68,7 +74,26 @@ impl Vectors {
                 store.len()
             )));
         }
-        let graph = read_graph(&spec, store.len(), prefix, reader)?;
+        if store.len() != ids.rows_len() {
+            return Err(Error::format(format!(
+                "{} vectors lie beside {} ids",
+                store.len(),
+                ids.rows_len()
+            )));
+        }
+        let mut graph = read_graph(&spec, store.len(), prefix, reader)?;
+        if let Some(graph) = &mut graph {
+            let mut gone = RowSet::full(ids.rows_len());
+            gone.subtract(ids.live());
+            let name = format!("{prefix}{DUE}");
+            let due = match reader.has(&name) {
+                true => reader.owned::<u32>(&name)?,
+                false => vec![gone.len() as u32, 0],
+            };
+            let due = <[u32; 2]>::try_from(due)
+                .map_err(|_| Error::format("what a graph is due are two numbers"))?;
+            graph.set_due(gone, due);
+        }
         let local = match &graph {
             Some(graph) => read_local(&spec, &store, graph, prefix, reader)?,
             None => None,

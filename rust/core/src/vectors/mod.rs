@@ -7,7 +7,7 @@
 //! - `file`: the sections in a file.
 //!
 //! A [`Layout`] is a set of parts beside the store. Where a new part goes: a field of [`Vectors`], kept in
-//! step with the store in `link` and `link_or_truncate` (and so in `keep`), its bytes in [`Bytes`], its sections in
+//! step with the store in `link` (and so in `keep`), its bytes in [`Bytes`], its sections in
 //! `file`, and its walk in `Vectors::near` of `search`, which is the one place that asks a part for
 //! candidates. Everything before and after that call (the scan, the filter, the final scores) is the same
 //! for every layout.
@@ -192,46 +192,47 @@ impl Vectors {
         lesson: Option<Lesson<'_>>,
         hook: Hook<'_>,
     ) -> Result<()> {
-        let before = self.len();
-        self.store.push(vectors);
-        if let Some(finer) = &mut self.finer {
-            finer.push(vectors);
-        }
-        self.link_or_truncate(before, lesson, hook)
+        self.append(
+            |store| store.push(vectors),
+            |space| space.link(lesson, hook),
+            lesson,
+            hook,
+        )
     }
 
     /// Appends copies of stored rows, bit for bit, and links them.
     pub fn push_copies(&mut self, rows: &[u32], hook: Hook<'_>) -> Result<()> {
-        let before = self.len();
-        self.store.push_copies(rows);
-        if let Some(finer) = &mut self.finer {
-            finer.push_copies(rows);
-        }
-        self.link_or_truncate(before, None, hook)
+        self.append(
+            |store| store.push_copies(rows),
+            |space| space.link(None, hook),
+            None,
+            hook,
+        )
     }
 
-    fn link_or_truncate(
+    /// Appends rows to the stores and links them, or does neither.
+    fn append(
         &mut self,
-        before: usize,
+        push: impl Fn(&mut VectorStore),
+        link: impl FnOnce(&mut Self) -> Result<()>,
         lesson: Option<Lesson<'_>>,
         hook: Hook<'_>,
     ) -> Result<()> {
-        let linked = self.link(lesson, hook);
-        match &linked {
-            Ok(()) => {
-                // Also where there was nothing to link, progress reaches its end.
-                let queries = lesson.map_or(0, |lesson| lesson.len(self.spec.dim));
-                let added = self.len() - before + queries;
-                hook(added, added);
-            }
-            Err(_) => {
-                self.store.truncate(before);
-                if let Some(finer) = &mut self.finer {
-                    finer.truncate(before);
-                }
-            }
+        // A copy shares everything: undoing is going back to it.
+        let before = self.clone();
+        push(&mut self.store);
+        if let Some(finer) = &mut self.finer {
+            push(finer);
         }
-        linked
+        if let Err(error) = link(self) {
+            *self = before;
+            return Err(error);
+        }
+        // Also where there was nothing to link, progress reaches its end.
+        let queries = lesson.map_or(0, |lesson| lesson.len(self.spec.dim));
+        let added = self.len() - before.len() + queries;
+        hook(added, added);
+        Ok(())
     }
 
     fn link(&mut self, lesson: Option<Lesson<'_>>, hook: Hook<'_>) -> Result<()> {
@@ -257,9 +258,6 @@ impl Vectors {
                 graph.insert_and_teach(store, Some(&teach), &before)
             }
         };
-        if linked.is_err() && !had_graph {
-            self.graph = None;
-        }
         let changed = linked?;
         if self.local.is_none() && !had_graph && self.wants_local() {
             let links = 2 * self.spec.m;
@@ -306,23 +304,47 @@ impl Vectors {
         }
     }
 
-    /// The same space with only the given rows, its graph built anew.
-    pub fn keep(&self, rows: &[u32], hook: Hook<'_>) -> Result<Vectors> {
-        let mut kept = Vectors {
-            store: self.store.keep(rows),
-            finer: self.finer.as_ref().map(|finer| finer.keep(rows)),
-            graph: None,
-            local: None,
-            order: None,
-            tuned: self.tuned,
-            sampled: None,
-            spec: self.spec.clone(),
-        };
-        kept.link(None, hook)?;
-        if let (Some(kept), Some(graph)) = (&mut kept.graph, &self.graph) {
-            kept.swap_taught(graph.taught().keep(rows));
+    /// Takes rows out of the graph; once enough of them have gone, nothing leads to them any more.
+    pub fn take_out(&mut self, rows: &[u32]) {
+        let Some(graph) = &mut self.graph else { return };
+        graph.take_out(rows);
+        if graph.repair_is_due() {
+            self.repair();
         }
-        Ok(kept)
+    }
+
+    /// Replaces all links that lead to rows that were taken out.
+    fn repair(&mut self) {
+        let Some(graph) = self.graph.as_mut().filter(|graph| graph.needs_repair()) else {
+            return;
+        };
+        let changed = graph.repair(&self.store);
+        if let Some(local) = &mut self.local {
+            local.update(&self.store, graph, &changed);
+        }
+    }
+
+    /// The same space with only the given rows, in memory of its own; all others were taken out. Nothing is
+    /// built anew: links are numbered anew.
+    pub fn keep(&self, rows: &[u32]) -> Vectors {
+        let mut whole = self.clone();
+        whole.repair();
+        let store = whole.store.keep(rows);
+        let graph = whole.graph.as_ref().map(|graph| graph.keep(rows));
+        let local = whole.local.as_ref().map(|local| local.keep(&store, rows));
+        let mut kept = Vectors {
+            store,
+            finer: self.finer.as_ref().map(|finer| finer.keep(rows)),
+            graph,
+            local,
+            order: None,
+            ..whole
+        };
+        if !kept.wants_graph() {
+            (kept.graph, kept.local, kept.sampled) = (None, None, None);
+        }
+        kept.order_by_norm();
+        kept
     }
 
     /// A stored vector as single precision, as fine as it is kept.

@@ -67,7 +67,7 @@ impl Graph {
                 (target, level, ids)
             });
         for (target, level, ids) in updated {
-            journal.note(self, target, level);
+            journal.note(target, level);
             self.set_links(target, level, &ids);
         }
         let row = batch[0];
@@ -105,11 +105,12 @@ impl Graph {
                 want: breadth,
                 eligible: None,
             };
-            let near = self.search_layer(
+            let mut near = self.search_layer(
                 store, query, metric, layer, extent, &starts, all, &tie, scratch,
             );
             starts.clear();
             starts.extend(near.iter().map(|entry| entry.row));
+            near.retain(|entry| !self.gone.contains(entry.row));
             // New rows start with M links everywhere; the bottom layer fills up by back links.
             let chosen = pruner.diverse(row, &near, self.params.m);
             links.push((layer, rows_of(&chosen)));

@@ -153,8 +153,9 @@ impl Graph {
                 let start = [self.descend(store, query, metric, 0, scratch)];
                 self.begin(scratch);
                 let tie = HashedFor(row);
-                let far =
+                let mut far =
                     self.search_layer(store, query, metric, 0, extent, &start, all, &tie, scratch);
+                far.retain(|entry| !self.gone.contains(entry.row));
                 merge(row, list, &far)
             });
             for (&row, list) in some.iter().zip(merged) {
@@ -227,7 +228,7 @@ impl Graph {
                 links
             });
             for (&row, links) in some.iter().zip(links) {
-                journal.note(self, row, 0);
+                journal.note(row, 0);
                 self.set_links(row, 0, &links);
             }
         }

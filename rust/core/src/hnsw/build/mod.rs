@@ -12,17 +12,18 @@
 //! copy of a vector would link to the same few copies and the others could not be reached: of 500
 //! copies among 1,500 rows 418 were lost that way.
 //!
-//! Undo: when the caller's hook asks to stop, every link row of an older row that changed is
-//! restored from a journal and the new rows are cut off, so the graph is what it was before the call.
+//! Undo: when the caller's hook asks to stop, the graph is the copy that was made before the call; a copy
+//! shares all pages that do not change.
 
 mod batch;
 mod bulk;
 mod near;
 mod prune;
 mod reach;
+mod repair;
 
 use std::cmp::Ordering;
-use std::collections::HashMap;
+use std::collections::HashSet;
 
 use self::bulk::Progress;
 use super::{splitmix64, Graph, Taught, NONE};
@@ -42,6 +43,9 @@ const BULK_LEAST: usize = 8192;
 const BULK_FRACTION: usize = 16;
 /// An insertion of at least this part of the graph looks for rows that cannot be reached.
 const REACH_FRACTION: usize = 16;
+/// So do many small ones when they add up to this many rows, and to this part of the graph.
+const UNCHECKED: usize = 256;
+const UNCHECKED_FRACTION: usize = 64;
 
 /// Orders rows at equal distance to a row by a hash of both.
 struct HashedFor(u32);
@@ -53,27 +57,30 @@ impl TieBreak for HashedFor {
     }
 }
 
+/// The rows linked before the call whose links change.
 struct Journal {
-    /// Rows that were linked before the call, and the graph's entry then.
+    /// Rows that were linked before the call.
     rows: usize,
-    entry: u32,
-    upper: usize,
-    changed: HashMap<(u32, u8), Vec<u32>>,
+    changed: HashSet<u32>,
 }
 
 impl Journal {
-    /// Keeps the links of a row as they are before they change.
-    fn note(&mut self, graph: &Graph, row: u32, level: u8) {
-        if (row as usize) < self.rows {
-            self.changed
-                .entry((row, level))
-                .or_insert_with(|| graph.links(row, level).to_vec());
+    fn new(rows: usize) -> Self {
+        Journal {
+            rows,
+            changed: HashSet::new(),
         }
     }
 
-    fn changed_rows(&self) -> Vec<u32> {
-        let bottom = self.changed.keys().filter(|(_, level)| *level == 0);
-        let mut rows: Vec<u32> = bottom.map(|(row, _)| *row).collect();
+    /// Notes a row whose links in a layer change.
+    fn note(&mut self, row: u32, level: u8) {
+        if level == 0 && (row as usize) < self.rows {
+            self.changed.insert(row);
+        }
+    }
+
+    fn changed_rows(self) -> Vec<u32> {
+        let mut rows: Vec<u32> = self.changed.into_iter().collect();
         rows.sort_unstable();
         rows
     }
@@ -93,15 +100,11 @@ impl Graph {
         teach: Option<Teach<'_>>,
         hook: Hook<'_>,
     ) -> Result<Vec<u32>> {
+        let before = self.clone();
         let had = std::mem::take(&mut self.taught);
         let first = self.len();
         let total = store.len() - first;
-        let mut journal = Journal {
-            rows: first,
-            entry: self.entry,
-            upper: self.upper.len(),
-            changed: HashMap::new(),
-        };
+        let mut journal = Journal::new(first);
         self.reserve_rows(store.len());
 
         // Clustered input in file order costs 1.4 to 2.6 times the distance computations.
@@ -119,8 +122,7 @@ impl Graph {
                 Ok(journal.changed_rows())
             }
             Err(error) => {
-                self.undo(journal);
-                self.taught = had;
+                *self = before;
                 Err(error)
             }
         }
@@ -153,7 +155,10 @@ impl Graph {
             let progress = Progress { hook, done, total };
             self.link_in_bulk(store, &order[done..], journal, &progress)?;
         }
-        if total >= self.len() / REACH_FRACTION {
+        self.unchecked += total;
+        if total >= self.len() / REACH_FRACTION
+            || self.unchecked >= UNCHECKED.max(self.len() / UNCHECKED_FRACTION)
+        {
             self.reach_all(store, journal);
         }
         Ok(())
@@ -161,29 +166,15 @@ impl Graph {
 
     fn reserve_rows(&mut self, rows: usize) {
         let first = self.len();
-        let m = self.params.m;
-        self.base.make_mut().resize(rows * 2 * m, NONE);
+        self.base.grow(rows - first, NONE);
+        let mut upper = self.upper.len();
         for row in first..rows {
             let level = self.params.level(row as u32);
-            self.levels.make_mut().push(level);
-            self.upper_start.push(self.upper.len() as u32);
-            let upper = self.upper.len() + usize::from(level) * m;
-            self.upper.make_mut().resize(upper, NONE);
+            self.levels.push(level);
+            self.upper_start.push(upper as u32);
+            upper += usize::from(level);
         }
-    }
-
-    fn undo(&mut self, journal: Journal) {
-        self.entry = journal.entry;
-        self.base
-            .make_mut()
-            .truncate(journal.rows * 2 * self.params.m);
-        self.levels.make_mut().truncate(journal.rows);
-        self.upper_start.truncate(journal.rows);
-        self.upper_start.shrink_to(2 * journal.rows);
-        self.upper.make_mut().truncate(journal.upper);
-        for ((row, level), links) in journal.changed {
-            self.set_links(row, level, &links);
-        }
+        self.upper.grow(upper - self.upper.len(), NONE);
     }
 }
 

@@ -77,6 +77,36 @@ impl<'a> Pruner<'a> {
         links
     }
 
+    /// Adds candidates to a row's links until there are `limit`: first, from the nearest on, those that no
+    /// link stands in front of; then the nearest of the others.
+    pub(super) fn fill(
+        &mut self,
+        row: u32,
+        links: &mut Vec<u32>,
+        candidates: &[u32],
+        limit: usize,
+    ) {
+        if links.len() >= limit || candidates.is_empty() {
+            return;
+        }
+        let mut near = self.scored(row, candidates);
+        near.retain(|entry| !links.contains(&entry.row));
+        let mut passed = Vec::new();
+        for entry in near {
+            if links.len() == limit {
+                return;
+            }
+            self.score(entry.row, links);
+            if self.scores.iter().any(|score| *score >= entry.score) {
+                passed.push(entry.row);
+            } else {
+                links.push(entry.row);
+            }
+        }
+        let room = limit - links.len();
+        links.extend(passed.into_iter().take(room));
+    }
+
     fn kept(&mut self, row: u32, near: &[Scored], limit: usize) -> Vec<usize> {
         self.score(row, &[row]);
         let own = self.scores[0];

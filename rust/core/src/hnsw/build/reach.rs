@@ -13,20 +13,26 @@ const HOSTS: usize = 32;
 impl Graph {
     /// Gives rows that cannot be reached from the entry in the bottom layer a link from one that can.
     pub(super) fn reach_all(&mut self, store: &VectorStore, journal: &mut Journal) {
-        if self.is_empty() {
+        self.unchecked = 0;
+        if self.entry == NONE {
             return;
         }
         let mut scratch = Scratch::default();
         let mut query = Query::default();
         for _ in 0..SWEEPS {
-            let mut seen = vec![false; self.len()];
+            // Rows that were taken out need not be reached.
+            let mut seen: Vec<bool> = (0..self.len() as u32)
+                .map(|row| self.gone.contains(row))
+                .collect();
             self.follow(self.entry, &mut seen);
             if seen.iter().all(|seen| *seen) {
                 return;
             }
             let mut incoming = vec![0u32; self.len()];
-            for &id in self.base.iter().filter(|id| **id != NONE) {
-                incoming[id as usize] = incoming[id as usize].saturating_add(1);
+            for row in (0..self.len() as u32).filter(|row| !self.gone.contains(*row)) {
+                for &id in self.links(row, 0) {
+                    incoming[id as usize] = incoming[id as usize].saturating_add(1);
+                }
             }
             for row in 0..self.len() as u32 {
                 if seen[row as usize] {
@@ -51,6 +57,9 @@ impl Graph {
                     &mut scratch,
                 );
                 let room = near.iter().find_map(|host| {
+                    if self.gone.contains(host.row) {
+                        return None;
+                    }
                     let links = self.links(host.row, 0);
                     if links.len() < self.capacity(0) {
                         return Some((host.row, links.len()));
@@ -63,7 +72,7 @@ impl Graph {
                     continue;
                 };
                 let mut links = self.links(host, 0).to_vec();
-                journal.note(self, host, 0);
+                journal.note(host, 0);
                 if slot == links.len() {
                     links.push(row);
                 } else {
