@@ -295,9 +295,9 @@ def test_a_length_beyond_the_file_is_refused_before_memory_is_asked_for(rng, tmp
 def test_a_later_version_is_named(rng, tmp_path):
     small_index(rng).save(tmp_path / "file")
     file = bytearray((tmp_path / "file").read_bytes())
-    struct.pack_into("<I", file, 8, 3)
+    struct.pack_into("<I", file, 8, 4)
     (tmp_path / "file").write_bytes(resealed(file))
-    with pytest.raises(pc.FormatError, match=r"version 3.*version 1 to 2"):
+    with pytest.raises(pc.FormatError, match=r"version 4.*version 1 to 2"):
         pc.Index.load(tmp_path / "file")
 
 

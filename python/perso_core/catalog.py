@@ -79,7 +79,9 @@ class Catalog:
         seed: of the graphs' random levels. The same changes with the same seed give the same catalog,
             whatever the number of threads.
 
-    Searches and rankings run in parallel with each other; a change waits for them.
+    A search or a ranking, also one of many users, sees the catalog as it was when it began, waits for nobody,
+    and is waited for by nobody. Changes take turns; what one wrote is seen by every call that begins after it
+    returned.
 
     >>> import perso_core as pc
     >>> catalog = pc.Catalog({"content": pc.Space(2)})
@@ -213,6 +215,21 @@ class Catalog:
     def remove(self, ids: Ids) -> None:
         """Remove items; KeyError, and nothing is removed, if one of the ids is not there."""
         self._core.remove(_convert.ids("ids", ids, ordered=False))
+
+    def compact(self) -> None:
+        """Give back what removed and replaced items still take, and overwrite it: their vectors and attributes are
+        then nowhere in the catalog, nor in a file that is saved afterwards.
+
+        This happens by itself whenever they are a sixteenth of the items that are left; nothing is built
+        anew, and readers go on meanwhile.
+        """
+        self._core.compact()
+
+    def copy(self) -> Catalog:
+        """A catalog with the same items that changes by itself. It costs microseconds: what neither of the two
+        changes is shared. For several calls that have to see the same state.
+        """
+        return self._of(self._core.copy())
 
     def get(self, ids: Ids) -> list[dict[str, Any]]:
         """Items as {"id": ..., "vectors": {space: array}, "attributes": {name: value}}.

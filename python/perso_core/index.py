@@ -47,7 +47,8 @@ class Index:
         rescore: with dtype "i8", "f16" keeps a float16 copy beside the codes, two more bytes a component. Codes
             find the candidates; the copy gives the scores, so recall can pass what codes alone allow.
 
-    It grows by itself. Searches run in parallel with each other; a change waits for them.
+    It grows by itself. A search sees the index as it was when the search began, waits for nobody, and is waited
+    for by nobody; changes take turns.
     """
 
     def __init__(
@@ -269,6 +270,20 @@ class Index:
     def remove(self, ids: Ids) -> None:
         """Remove vectors; KeyError, and nothing is removed, if one of the ids is not there."""
         self._core.remove(_convert.ids("ids", ids, ordered=False))
+
+    def compact(self) -> None:
+        """Give back what removed vectors still take, and overwrite it: their bytes are then nowhere in the index.
+
+        This happens by itself whenever they are a sixteenth of the vectors that are left; nothing is built
+        anew, and searches go on meanwhile.
+        """
+        self._core.compact()
+
+    def copy(self) -> Index:
+        """An index with the same content that changes by itself. It costs microseconds: what neither of the two
+        changes is shared.
+        """
+        return self._of(self._core.copy())
 
     def get(self, ids: Ids) -> NDArray[np.float32]:
         """The (n, dim) vectors as finely as they are stored: f32 exactly, f16 and i8 rounded."""

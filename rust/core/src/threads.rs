@@ -61,11 +61,22 @@ where
 }
 
 /// Runs `f` inside a pool of its own.
+///
+/// A worker of another pool that waits for this one would do work of its own pool meanwhile, on top of what it
+/// holds; where that is a lock, as when a model that is asked during a ranking changes the catalog, and the
+/// work wants it too, it would wait for itself. So such a worker waits idly, for a thread that belongs to no
+/// pool.
 pub fn with_pool<R: Send>(threads: usize, f: impl FnOnce() -> R + Send) -> Result<R> {
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(threads)
         .thread_name(|i| format!("perso-core-{i}"))
         .build()
         .map_err(|error| Error::Io(std::io::Error::other(error)))?;
-    Ok(pool.install(f))
+    if rayon::current_thread_index().is_none() {
+        return Ok(pool.install(f));
+    }
+    std::thread::scope(|scope| match scope.spawn(|| pool.install(f)).join() {
+        Ok(value) => Ok(value),
+        Err(panic) => std::panic::resume_unwind(panic),
+    })
 }

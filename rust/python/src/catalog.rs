@@ -153,6 +153,14 @@ impl Catalog {
         py.detach(|| Ok(self.core.write(|core| core.remove(&ids))?))
     }
 
+    fn compact(&self, py: Python<'_>) -> Outcome<()> {
+        py.detach(|| Ok(self.core.write(Core::compact)?))
+    }
+
+    fn copy(&self) -> Self {
+        Catalog::wrap(Core::clone(&self.read()))
+    }
+
     /// One dict an item: {"vectors": {space: array}, "attributes": {name: value}}.
     fn get<'py>(
         &self,

@@ -227,6 +227,14 @@ impl Index {
         py.detach(|| Ok(self.core.write(|core| core.remove(&ids))?))
     }
 
+    fn compact(&self, py: Python<'_>) -> Outcome<()> {
+        py.detach(|| Ok(self.core.write(Core::compact)?))
+    }
+
+    fn copy(&self) -> Self {
+        Index::wrap(Core::clone(&self.core.read()))
+    }
+
     fn get<'py>(
         &self,
         py: Python<'py>,
