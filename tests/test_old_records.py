@@ -13,7 +13,8 @@ LINES = [json.loads(line) for line in (FOLDER / "records.jsonl").read_text(encod
 NAMES = [line["case"] for line in LINES]
 
 # What records have had since: of these alone may a new record of the same request differ from an old one.
-SINCE = {"source", "digest"}
+# A content hash is one over facts since format version 3.
+SINCE = {"source", "content_hash", "digest"}
 
 
 @pytest.fixture(scope="module")

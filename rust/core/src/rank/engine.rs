@@ -218,6 +218,7 @@ pub(crate) fn run<'a>(
         policy: policy.clone(),
         generation: source.generation(),
         origin: source.origin(),
+        recorded_content: None,
         timings: clock.stop(),
     })
 }

@@ -252,7 +252,7 @@ pub(crate) fn document(slate: &Slate, content_hash: String) -> Document {
         at: asked.at,
         k: asked.k as u64,
         generation: slate.generation,
-        content_hash,
+        content_hash: slate.recorded_content.clone().unwrap_or(content_hash),
         policy_hash: slate.policy.hash().into(),
         policy: slate.policy.spec().clone(),
         source: slate.origin.clone(),

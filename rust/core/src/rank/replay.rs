@@ -187,7 +187,8 @@ fn try_read(json: &str, source: &dyn Source, user: Option<User>) -> Result<(Reco
         (Some(recorded), Some(again)) => Some(again.with_layouts_of(recorded)),
         _ => recorded.source.clone(),
     };
-    let mut again = document(&slate, recorded.content_hash.clone());
+    slate.recorded_content = Some(recorded.content_hash.clone());
+    let mut again = document(&slate, String::new());
     again.user_key_hmac.clone_from(&recorded.user_key_hmac);
     again.library = recorded.library.clone();
     again.generation = recorded.generation;

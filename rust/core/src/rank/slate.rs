@@ -48,6 +48,8 @@ pub struct Slate {
     pub generation: u64,
     /// The source in words; `None` where it says nothing, or a replayed record did not.
     pub origin: Option<Origin>,
+    /// Of a replayed slate: the hash by which its record names the content, perhaps that of an earlier release.
+    pub recorded_content: Option<String>,
 }
 
 /// The pool of a slate, in order of pooling.
