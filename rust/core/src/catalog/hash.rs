@@ -17,7 +17,7 @@ use crate::column::{Column, Value};
 
 /// A 256-bit sum of item hashes, least significant word first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct ContentHash([u64; 4]);
+pub(super) struct ContentHash(pub(super) [u64; 4]);
 
 impl ContentHash {
     pub(super) fn add(&mut self, item: [u8; 32]) {

@@ -247,14 +247,15 @@ impl Graph {
     fn check_links(&self, row: u32, level: u8) -> Result<()> {
         let links = self.link_row(row, level);
         let degree = degree(links);
-        let good = links[degree..].iter().all(|id| *id == NONE)
-            && links[..degree].iter().all(|&id| {
-                id != row
-                    && self
-                        .levels
-                        .get(id as usize)
-                        .is_some_and(|top| *top >= level)
-            });
+        let padded = links[degree..].iter().all(|id| *id == NONE);
+        // Every row is in the bottom layer, so there a link is good if it leads to another row at all.
+        let rows = self.levels.len();
+        let known = |id: u32| match level {
+            0 => (id as usize) < rows,
+            _ => self.levels.get(id as usize).is_some_and(|top| *top >= level),
+        };
+        let led = links[..degree].iter();
+        let good = padded & led.fold(true, |good, &id| good & (id != row) & known(id));
         if good {
             Ok(())
         } else {
