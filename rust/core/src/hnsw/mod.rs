@@ -252,7 +252,10 @@ impl Graph {
         let rows = self.levels.len();
         let known = |id: u32| match level {
             0 => (id as usize) < rows,
-            _ => self.levels.get(id as usize).is_some_and(|top| *top >= level),
+            _ => self
+                .levels
+                .get(id as usize)
+                .is_some_and(|top| *top >= level),
         };
         let led = links[..degree].iter();
         let good = padded & led.fold(true, |good, &id| good & (id != row) & known(id));

@@ -14,11 +14,11 @@
 use std::fmt;
 use std::ops::Deref;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
 
 use bytemuck::Pod;
 
+use super::claim::Claimed;
 use super::region::Region;
 use crate::format::Mapping;
 
@@ -40,7 +40,7 @@ enum Owner<T: Pod> {
 struct Shared<T: Pod> {
     region: Region<T>,
     /// Numbers that were ever promised to a copy. Never more than the region has room for.
-    claimed: AtomicUsize,
+    claimed: Claimed,
 }
 
 // SAFETY: a `Buf` reads numbers below its length, which nobody writes any more: they were written before the
@@ -114,7 +114,7 @@ impl<T: Pod> Buf<T> {
             len: 0,
             owner: Owner::Shared(Arc::new(Shared {
                 region,
-                claimed: AtomicUsize::new(0),
+                claimed: Claimed::new(0),
             })),
         }
     }
@@ -176,15 +176,10 @@ impl<T: Pod> Buf<T> {
             return false;
         }
         if let Some(shared) = Arc::get_mut(shared) {
-            // Nobody else is left, so what others claimed is free again.
-            *shared.claimed.get_mut() = end;
+            shared.claimed.extend_alone(end);
             return true;
         }
-        // Others read nothing that this guards before they got a copy, which orders what was written.
-        shared
-            .claimed
-            .compare_exchange(self.len, end, Ordering::Relaxed, Ordering::Relaxed)
-            .is_ok()
+        shared.claimed.extend(self.len, end)
     }
 
     /// Moves to memory of its own, with room for `capacity` numbers.

@@ -9,6 +9,7 @@
 //! against the stored vector. For `f32` and `f16` they are the same number.
 
 mod buf;
+mod claim;
 mod lookup;
 mod paged;
 mod quantise;
@@ -22,6 +23,11 @@ pub use paged::Paged;
 pub use quantise::quantise;
 pub use rounded::{Rounded, RoundedRows};
 pub use texts::{Dictionary, Texts};
+
+/// What `claim` is made of: see there.
+mod sync {
+    pub(super) use std::sync::atomic::{AtomicUsize, Ordering};
+}
 
 use perso_kernels::{prefetch, Coarse, Kernels, Matrix, Rows, Scaled, Sieve};
 
