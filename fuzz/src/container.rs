@@ -30,6 +30,17 @@ pub fn names() -> &'static [String] {
             ] {
                 names.push(format!("{space}{part}"));
             }
+            for part in [
+                "fine_vectors",
+                "fine_norms",
+                "sampled",
+                "taught_starts",
+                "taught",
+                "local",
+                "local_mean",
+            ] {
+                names.push(format!("{space}{part}"));
+            }
         }
         for column in 0..7 {
             for part in [
@@ -149,7 +160,7 @@ impl Sections {
         }
         let mut file = vec![0u8; HEADER];
         file[..8].copy_from_slice(b"PERSOCOR");
-        file[8..12].copy_from_slice(&1u32.to_le_bytes());
+        file[8..12].copy_from_slice(&2u32.to_le_bytes());
         file[12..16].copy_from_slice(&kind.to_le_bytes());
         file[16..20].copy_from_slice(&(self.list.len() as u32).to_le_bytes());
         file.extend_from_slice(&table);

@@ -7,12 +7,13 @@ use perso_core::column::{Column, ColumnType, Value};
 use perso_core::hnsw::{Graph, Params};
 use perso_core::ids::Ids;
 use perso_core::index::Index;
+use perso_core::local::LocalCodes;
 use perso_core::metric::{Dtype, Metric};
 use perso_core::rank::{
     rank, record_json, Candidates, Eligibility, Policy, Request, Signals, Source, SpaceInfo, User,
     UserVectors,
 };
-use perso_core::vectors::{Spec, Vectors};
+use perso_core::vectors::{Layout, Rescore, Spec, Vectors};
 use serde_json::{json, Value as Json};
 
 use crate::container::Sections;
@@ -269,13 +270,20 @@ pub fn records() -> Vec<String> {
 /// Index files of every storage type and metric, as structured inputs.
 pub fn index_inputs() -> Vec<Sections> {
     let kinds = [
-        (Metric::Ip, Dtype::F32, false),
-        (Metric::Cosine, Dtype::F16, true),
-        (Metric::L2, Dtype::I8, false),
+        (Metric::Ip, Dtype::F32, false, Layout::Auto),
+        (Metric::Cosine, Dtype::F16, true, Layout::Compact),
+        (Metric::L2, Dtype::I8, false, Layout::Auto),
+        (Metric::L2, Dtype::I8, false, Layout::Local),
+        (Metric::Cosine, Dtype::I8, true, Layout::Local),
     ];
     let mut inputs = Vec::new();
-    for (i, (metric, dtype, text)) in kinds.into_iter().enumerate() {
-        let mut index = Index::new(spec(3, metric, dtype)).expect("a good index");
+    for (i, (metric, dtype, text, layout)) in kinds.into_iter().enumerate() {
+        let spec = Spec {
+            layout,
+            rescore: (i > 2).then_some(Rescore::F16),
+            ..spec(3, metric, dtype)
+        };
+        let mut index = Index::new(spec).expect("a good index");
         index
             .add(&vectors(10, 3), Some(ids(10, text)), 1, &|_, _| true)
             .expect("good vectors");
@@ -329,7 +337,8 @@ pub fn catalog_inputs() -> Vec<Sections> {
     inputs
 }
 
-/// Small stores have no graph, but a file may bring one.
+/// Small stores have no graph, but a file may bring one, with links that queries taught, what was measured on a sample,
+/// and, in the local layout, codes of the neighbours.
 fn add_graph(sections: &mut Sections, prefix: &str, vectors: &Vectors) {
     let spec = vectors.spec();
     let mut graph = Graph::new(Params {
@@ -346,4 +355,19 @@ fn add_graph(sections: &mut Sections, prefix: &str, vectors: &Vectors) {
     set("levels", levels);
     set("upper", bytemuck::cast_slice(upper));
     set("entry", &entry.to_le_bytes());
+    let rows = vectors.len() as u32;
+    if rows > 1 {
+        let starts: Vec<u32> = (0..=rows).map(|row| row.min(1)).collect();
+        set("taught_starts", bytemuck::cast_slice(&starts));
+        set("taught", &(rows - 1).to_le_bytes());
+        let sampled = [rows, 2.5f32.to_bits(), 64];
+        set("sampled", bytemuck::cast_slice(&sampled));
+    }
+    if spec.layout == Layout::Local {
+        let mut local = LocalCodes::new(vectors.store(), 2 * spec.m, spec.seed);
+        local.update(vectors.store(), &graph, &[]);
+        let (codes, mean) = local.parts();
+        set("local", bytemuck::cast_slice(codes));
+        set("local_mean", bytemuck::cast_slice(mean));
+    }
 }
