@@ -27,6 +27,7 @@ from .conditions import Between
 from .counterfactual import Counterfactual, counterfactual
 from .diversity import DPP, MMR, Calibrated, Spread
 from .explore import UCB, EpsilonGreedy, PlackettLuce, Softmax, ThompsonSampling
+from .foreign import Imported
 from .index import Index, cpu_features, dot, topk
 from .interests import Interests
 from .models import OnnxModel
@@ -59,6 +60,7 @@ __all__ = [
     "Hide",
     "Hit",
     "Hits",
+    "Imported",
     "Index",
     "Interests",
     "Linear",

@@ -23,6 +23,8 @@ __all__ = [
     "dot_f16",
     "dot_f32",
     "dot_i8",
+    "import_faiss",
+    "import_hnswlib",
     "rank",
     "rank_many",
     "replay",
@@ -129,6 +131,14 @@ class Index:
     @staticmethod
     def load(path: _Path, mmap: bool) -> Index: ...
 
+_Form = tuple[str, str, str | None, int, str, int]
+
+def import_hnswlib(
+    path: _Path, dim: int, space: str, ids: _Ids | None, form: _Form, progress: _Progress
+) -> tuple[Index, str, str | None, int]: ...
+def import_faiss(
+    path: _Path, metric: str | None, ids: _Ids | None, form: _Form, progress: _Progress
+) -> tuple[Index, str, str | None, int]: ...
 @final
 class Catalog:
     def __new__(cls, spaces: list[_Space], seed: int) -> Catalog: ...

@@ -20,6 +20,7 @@ Metric: TypeAlias = Literal["ip", "cosine", "l2"]
 Dtype: TypeAlias = Literal["f32", "f16", "i8"]
 Layout: TypeAlias = Literal["auto", "exact", "compact", "local"]
 Rescore: TypeAlias = Literal["f16"]
+GraphChoice: TypeAlias = Literal["auto", "keep", "build"]
 Normalize: TypeAlias = Literal["none", "minmax", "zscore", "rank"]
 Shape: TypeAlias = Literal["exponential", "linear", "gauss"]
 

@@ -14,6 +14,7 @@ from ._types import (
     METRICS,
     RESCORES,
     Dtype,
+    GraphChoice,
     Ids,
     Layout,
     Metric,
@@ -23,6 +24,7 @@ from ._types import (
     Vectors,
     Where,
 )
+from .foreign import Imported, form
 from .results import Fitted, Hits, Tuning
 
 __all__ = ["Index", "cpu_features", "dot", "topk"]
@@ -49,7 +51,12 @@ class Index:
 
     It grows by itself. A search sees the index as it was when the search began, waits for nobody, and is waited
     for by nobody; changes take turns.
+
+    Attributes:
+        imported: what became of the parts of another library's file; None unless it was read from one. It is not saved.
     """
+
+    imported: Imported | None = None
 
     def __init__(
         self,
@@ -346,6 +353,105 @@ class Index:
             mmap: leave vectors in the file and map it. The file must then stay as it is.
         """
         return cls._of(_core.Index.load(_convert.file_path("path", path), bool(mmap)))
+
+    @classmethod
+    def from_hnswlib(
+        cls,
+        path: Path,
+        dim: int,
+        space: Metric = "l2",
+        *,
+        ids: Ids | None = None,
+        dtype: Dtype = "f32",
+        layout: Layout = "auto",
+        rescore: Rescore | None = None,
+        seed: int = 0,
+        graph: GraphChoice = "auto",
+        num_threads: int = -1,
+        progress: Progress = None,
+    ) -> Index:
+        """Read what hnswlib's `save_index` wrote, with its links where they are as good as new ones.
+
+        Args:
+            path: the file. It states neither its space nor, but for its size, its dimension.
+            dim: components of a vector, as given to `hnswlib.Index`.
+            space: as given to `hnswlib.Index`. Under "cosine" hnswlib keeps vectors at unit length, and so does this.
+            ids: ids of your own by label, such as the names of rows: label 7 becomes `ids[7]`. None for the labels.
+            dtype, layout, rescore, seed: of the new index, as `Index` takes them; `M` and `ef_construction` are the
+                file's.
+            graph: "keep": the file's links, or ValueError where they cannot be; "build": links of its own; "auto":
+                the file's, but under "ip", where links chosen by inner product strand rows, and where more was removed
+                than is left. `imported` says what came of it.
+            num_threads: to build with; -1 for every core.
+            progress: True for a bar on standard error, or a function of (done, total): of bytes while reading, then
+                of vectors while building.
+
+        Returns:
+            The index. Elements that were marked as deleted are not in it.
+
+        Raises:
+            FormatError: a file that is damaged, or no such file. Every length, id, level and degree is checked.
+            ValueError: another dimension, a space that does not fit, a label beyond `ids`.
+        """
+        core, *told = _core.import_hnswlib(
+            _convert.file_path("path", path),
+            _convert.integer("dim", dim, 1),
+            _convert.choice("space", space, METRICS),
+            None if ids is None else _convert.ids("ids", ids),
+            form(dtype, layout, rescore, seed, graph, num_threads),
+            _progress.hook(progress, "importing", "steps"),
+        )
+        return cls._imported("hnswlib", core, *told)
+
+    @classmethod
+    def from_faiss(
+        cls,
+        path: Path,
+        metric: Metric | None = None,
+        *,
+        ids: Ids | None = None,
+        dtype: Dtype = "f32",
+        layout: Layout = "auto",
+        rescore: Rescore | None = None,
+        seed: int = 0,
+        graph: GraphChoice = "auto",
+        num_threads: int = -1,
+        progress: Progress = None,
+    ) -> Index:
+        """Read what `faiss.write_index` wrote, with its links where they are as good as new ones.
+
+        `IndexHNSWFlat`, `IndexHNSWSQ` with 8 bits and `IndexFlat` are read, in an `IndexIDMap` or `IndexIDMap2` or not.
+
+        Args:
+            path: the file.
+            metric: None for the file's, "ip" or "l2". "cosine" makes an index by cosine of one by inner product whose
+                vectors all have unit length, as is usual with faiss; the order of answers is the same.
+            ids: ids of your own by label, which is the position, or the id of the map. None for the labels.
+            dtype, layout, rescore, seed: of the new index, as `Index` takes them. Codes of 8 bits are decoded first, as
+                faiss does it. `M` and `ef_construction` are the file's.
+            graph, num_threads, progress: as `from_hnswlib` takes them.
+
+        Raises:
+            FormatError: a file that is damaged, of another type, or no such file. Every length, id, level and degree is
+                checked.
+            ValueError: another metric, a label beyond `ids`.
+        """
+        core, *told = _core.import_faiss(
+            _convert.file_path("path", path),
+            _convert.optional_choice("metric", metric, METRICS),
+            None if ids is None else _convert.ids("ids", ids),
+            form(dtype, layout, rescore, seed, graph, num_threads),
+            _progress.hook(progress, "importing", "steps"),
+        )
+        return cls._imported("faiss", core, *told)
+
+    @classmethod
+    def _imported(
+        cls, format: str, core: _core.Index, graph: str, reason: str | None, removed: int
+    ) -> Index:
+        index = cls._of(core)
+        index.imported = Imported(format, graph, reason, removed)
+        return index
 
     def __repr__(self) -> str:
         return (

@@ -19,6 +19,7 @@ use crate::vectors::{
 };
 
 mod fit;
+mod import;
 
 pub use fit::Fitted;
 

@@ -27,7 +27,7 @@ pub struct Index {
 }
 
 impl Index {
-    fn wrap(core: Core) -> Self {
+    pub(crate) fn wrap(core: Core) -> Self {
         Index {
             spec: core.spec().clone(),
             core: Live::new(core),

@@ -10,6 +10,7 @@ mod candidates;
 mod catalog;
 mod convert;
 mod error;
+mod foreign;
 mod index;
 mod kernels;
 mod model;
@@ -37,6 +38,8 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<profile::ProfilePlan>()?;
     module.add_class::<profile::Profile>()?;
     module.add_class::<slate::Slate>()?;
+    module.add_function(wrap_pyfunction!(foreign::import_hnswlib, module)?)?;
+    module.add_function(wrap_pyfunction!(foreign::import_faiss, module)?)?;
     module.add_function(wrap_pyfunction!(ranking::rank, module)?)?;
     module.add_function(wrap_pyfunction!(ranking::rank_many, module)?)?;
     module.add_function(wrap_pyfunction!(ranking::replay, module)?)?;

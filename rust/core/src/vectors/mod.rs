@@ -4,7 +4,7 @@
 //! - `search`: the way a query takes, and every number that decides it.
 //! - `teach`: the links that a sample of queries adds to a graph.
 //! - `tune`: how much of the exact answer that finds, and the breadth that finds enough.
-//! - `file`: the sections in a file.
+//! - `file`: the sections in a file; `adopt`: a graph that was made elsewhere.
 //!
 //! A [`Layout`] is a set of parts beside the store. Where a new part goes: a field of [`Vectors`], kept in
 //! step with the store in `link` (and so in `keep`), its bytes in [`Bytes`], its sections in
@@ -12,6 +12,7 @@
 //! candidates. Everything before and after that call (the scan, the filter, the final scores) is the same
 //! for every layout.
 
+mod adopt;
 mod file;
 mod sample;
 mod search;
