@@ -3,18 +3,20 @@
 
 use std::path::Path;
 
-use perso_fuzz::{documents, files, profile};
+use perso_fuzz::{documents, files, foreign, profile};
 
 type Check = fn(&[u8]) -> bool;
 
 fn main() {
-    let targets: [(&str, Check); 6] = [
+    let targets: [(&str, Check); 8] = [
         ("index_file", files::index),
         ("catalog_file", files::catalog),
         ("raw_file", files::raw),
         ("record", documents::record),
         ("policy", documents::policy),
         ("profile", profile::profile),
+        ("hnswlib_file", foreign::hnswlib),
+        ("faiss_file", foreign::faiss),
     ];
     let corpora = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
     for (target, check) in targets {

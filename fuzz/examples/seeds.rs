@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use perso_fuzz::{documents, files, profile, world};
+use perso_fuzz::{documents, files, foreign, profile, world};
 
 fn write(target: &str, seeds: &[Vec<u8>], check: fn(&[u8]) -> bool) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -41,4 +41,6 @@ fn main() {
         .collect();
     write("policy", &policies, documents::policy);
     write("profile", &profile::seeds(), profile::profile);
+    write("hnswlib_file", &foreign::seeds("hnswlib"), foreign::hnswlib);
+    write("faiss_file", &foreign::seeds("faiss"), foreign::faiss);
 }

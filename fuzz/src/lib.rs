@@ -5,6 +5,7 @@ pub mod answers;
 pub mod container;
 pub mod documents;
 pub mod files;
+pub mod foreign;
 pub mod json;
 pub mod memory;
 pub mod mutate;

@@ -139,6 +139,7 @@ def import_hnswlib(
 def import_faiss(
     path: _Path, metric: str | None, ids: _Ids | None, form: _Form, progress: _Progress
 ) -> tuple[Index, str, str | None, int]: ...
+
 @final
 class Catalog:
     def __new__(cls, spaces: list[_Space], seed: int) -> Catalog: ...

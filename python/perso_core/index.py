@@ -446,9 +446,7 @@ class Index:
         return cls._imported("faiss", core, *told)
 
     @classmethod
-    def _imported(
-        cls, format: str, core: _core.Index, graph: str, reason: str | None, removed: int
-    ) -> Index:
+    def _imported(cls, format: str, core: _core.Index, graph: str, reason: str | None, removed: int) -> Index:
         index = cls._of(core)
         index.imported = Imported(format, graph, reason, removed)
         return index

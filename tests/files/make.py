@@ -3,9 +3,11 @@
     python tests/files/make.py v1
 
 The content is a function of nothing but this script, so that a test can make it again and compare it with what a
-later release reads. Format version 1 is that of commit 7b61bc8.
+later release reads. Format version 1 is that of commit 7b61bc8; version 2, of which there is a file of each layout as
+well, that of 1f27b52, and `v2/` was written by it. Those with a graph have a thousand rows and are kept packed.
 """
 
+import lzma
 import sys
 from pathlib import Path
 
@@ -48,12 +50,63 @@ def catalog():
     return made
 
 
+GRAPH_ROWS = 1030
+
+
+def layouts():
+    """By name: an index of each layout, and a catalog of several; taught, tuned, finer, with text ids here and there."""
+    rows = np.random.default_rng(20).standard_normal((GRAPH_ROWS, 6)).astype(np.float32)
+    names = [f"käse {i}" for i in range(GRAPH_ROWS)]
+    form = {"M": 2, "ef_construction": 20, "seed": 5}
+    exact = pc.Index(6, "ip", "f32", layout="exact", **form)
+    exact.add(rows[:ROWS], names[:ROWS])
+    yield "exact.index", exact
+    compact = pc.Index(6, "cosine", "i8", layout="compact", rescore="f16", **form)
+    compact.add(rows, num_threads=1)
+    compact.fit(rows[:40] + rows[100:140], num_threads=1)
+    compact.tune(rows[:50], 0.9, num_threads=1)
+    compact.remove([3, 500])
+    yield "compact.index", compact
+    local = pc.Index(6, "l2", "f16", layout="local", **form)
+    local.add(rows, names, num_threads=1)
+    local.remove(names[7:9])
+    yield "local.index", local
+    spaces = {
+        "a": pc.Space(6, "cosine", "i8", layout="local", rescore="f16", **SMALL),
+        "b": pc.Space(3, "ip", "f32", layout="compact", **SMALL),
+        "c": pc.Space(2, "l2", "f16", layout="exact", **SMALL),
+    }
+    mixed = pc.Catalog(spaces, seed=9)
+    attributes = {
+        "flag": [None if i % 5 == 2 else i % 3 == 0 for i in range(GRAPH_ROWS)],
+        "count": [None if i % 7 == 3 else i - 500 for i in range(GRAPH_ROWS)],
+        "price": [None if i % 11 == 5 else i / 8 for i in range(GRAPH_ROWS)],
+        "at": [np.datetime64("2026-01-02") + np.timedelta64(i, "h") for i in range(GRAPH_ROWS)],
+        "genre": [None if i % 6 == 1 else "xyzß"[i % 4] for i in range(GRAPH_ROWS)],
+        "tags": [None if i % 9 == 4 else ["p", "q", "r"][: i % 4] for i in range(GRAPH_ROWS)],
+    }
+    mixed.upsert(
+        range(GRAPH_ROWS), {"a": rows, "b": rows[:, :3], "c": rows[:, 3:5]}, attributes, num_threads=1
+    )
+    mixed.remove([1, 2])
+    yield "layouts.catalog", mixed
+
+
+SMALL = {"M": 2, "ef_construction": 20}
+
+
 def main(version):
     folder = FOLDER / version
     folder.mkdir(exist_ok=True)
     for name, index in indexes():
         index.save(folder / name)
     catalog().save(folder / "items.catalog")
+    for name, thing in layouts():
+        thing.save(folder / name)
+        if (folder / name).stat().st_size > 20_000:
+            packed = lzma.compress((folder / name).read_bytes(), preset=9)
+            (folder / f"{name}.xz").write_bytes(packed)
+            (folder / name).unlink()
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
     pip install hnswlib==0.8.0 faiss-cpu && python tests/files/make_foreign.py
 
-Beside each file FORMAT.bin lies what the library itself says of it: `NAME.npz` with labels, vectors as the library gives
+Beside each file NAME.bin lies what the library itself says of it: `NAME.npz` with labels, vectors as the library gives
 them back, links and levels by its own interface, and answers to some queries at some ef.
 """
 
@@ -25,7 +25,11 @@ QUERIES = vectors(99, 20)
 
 def hnswlib_lists(state):
     """Links by row and layer, from what hnswlib pickles of an index."""
-    base = state["data_level0"].view(np.uint8).reshape(state["cur_element_count"], state["size_data_per_element"])
+    base = (
+        state["data_level0"]
+        .view(np.uint8)
+        .reshape(state["cur_element_count"], state["size_data_per_element"])
+    )
     upper = state["link_lists"].view(np.uint8)
     at, out = 0, []
     for row, level in enumerate(state["element_levels"][: state["cur_element_count"]]):
@@ -143,7 +147,35 @@ def write_faiss():
     faiss.write_index(faiss.IndexHNSWFlat(DIM, 4), str(FOLDER / "faiss_empty.bin"))
 
 
+def write_tiny():
+    """Of a dozen rows: what fuzzing starts from, and small enough to damage at every bit."""
+    import faiss
+    import hnswlib
+
+    rows = vectors(7, 12)[:, :3].copy()
+    for space in ("l2", "ip", "cosine"):
+        index = hnswlib.Index(space, 3)
+        index.init_index(12, ef_construction=10, M=2, random_seed=3)
+        index.add_items(rows, num_threads=1)
+        index.mark_deleted(5)
+        index.save_index(str(FOLDER / f"tiny_hnswlib_{space}.bin"))
+    sq = faiss.IndexHNSWSQ(3, faiss.ScalarQuantizer.QT_8bit, 2)
+    sq.train(rows)
+    for name, index in (
+        ("flat", faiss.IndexFlatIP(3)),
+        ("hnsw_flat", faiss.IndexHNSWFlat(3, 2)),
+        ("hnsw_sq8", sq),
+        ("idmap2", faiss.IndexIDMap2(faiss.IndexHNSWFlat(3, 2))),
+    ):
+        if name == "idmap2":
+            index.add_with_ids(rows, np.arange(12) - 4)
+        else:
+            index.add(rows)
+        faiss.write_index(index, str(FOLDER / f"tiny_faiss_{name}.bin"))
+
+
 if __name__ == "__main__":
     FOLDER.mkdir(exist_ok=True)
     write_hnswlib()
     write_faiss()
+    write_tiny()

@@ -39,12 +39,7 @@ fn told(imported: Imported) -> Told {
         Taken::Built(reason) => ("built", Some(reason)),
         Taken::Nothing(reason) => ("none", Some(reason)),
     };
-    (
-        Index::wrap(imported.index),
-        graph,
-        reason,
-        imported.removed,
-    )
+    (Index::wrap(imported.index), graph, reason, imported.removed)
 }
 
 #[pyfunction]
