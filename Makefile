@@ -1,15 +1,18 @@
 # Two commands matter: `make demo` and `make test`. The logic lives in scripts/, because shell quoting
 # survives a checkout path with spaces and make's own word splitting does not. All paths are relative.
 
-.PHONY: help demo test bench bench-peers bench-check plots lint format clean
+.PHONY: help demo test bench bench-peers bench-check plots fuzz lint format clean
 .DEFAULT_GOAL := help
 export PYTHON ARGS
+# make's own: to bash, SECONDS is the time since it started.
+SECONDS ?= 10
 
 help: ## this list
 	@echo "Targets:"
 	@sed -n 's/^\([a-z-]*\):.*## /\1 /p' Makefile | while read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
 	@echo "Variables:"
 	@echo "  PYTHON=...    the interpreter to use (default: the newest of python3.13 .. python3.10, python3)"
+	@echo "  SECONDS=10    how long make fuzz gives each target"
 	@echo "  ARGS='...'    handed on to perso-core demo, pytest, or the benchmark runs"
 
 demo: ## build the release wheel, install it into .venv, run perso-core demo
@@ -29,6 +32,9 @@ bench-check: ## the latency gate: instruction counts and ratios against bench/re
 
 plots: ## draw the figures of docs/ anew (ARGS="mmr dpp" for some of them)
 	@bash scripts/plots.sh
+
+fuzz: ## every parser under a fuzzer for SECONDS=10 each (TARGETS="policy record" for some of them)
+	@FUZZ_SECONDS="$(SECONDS)" FUZZ_TARGETS="$(TARGETS)" bash scripts/fuzz.sh
 
 lint: ## only the formatting and lint checks
 	@bash scripts/lint.sh

@@ -19,9 +19,8 @@ cd fuzz
 targets=${FUZZ_TARGETS:-$(sed -n 's/^path = "fuzz_targets\/\(.*\)\.rs"/\1/p' Cargo.toml)}
 step "fuzz targets"
 cargo build --locked --release --bins --target "$host"
-# The examples have no use for the counters, but share the build.
 step "seeds"
-RUSTFLAGS="" cargo run --locked --release --quiet --example seeds
+RUSTFLAGS="" cargo run --locked --quiet --example seeds
 
 for target in $targets; do
     case $target in

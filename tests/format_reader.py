@@ -5,6 +5,7 @@ import json
 import struct
 import zlib
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 
@@ -170,7 +171,7 @@ def read_space(found, numbers, prefix, spec, rows):
     assert rows == 0 or space.levels[space.entry] == space.levels.max()
     if prefix + "taught" in found:
         starts, taught = numbers(prefix + "taught_starts", "<u4"), numbers(prefix + "taught", "<u4")
-        for row, (begin, end) in enumerate(zip(starts, starts[1:], strict=False)):
+        for row, (begin, end) in enumerate(pairwise(starts.tolist())):
             space.taught[row] = taught[begin:end].tolist()
     if prefix + "local" in found:
         code = max(128, -(-dim // 16) * 16)
@@ -204,16 +205,14 @@ def read_column(found, numbers, prefix, kind, rows):
     entries = []
     if "dict_offsets" in used:
         ends = parts["dict_offsets"].tolist()
-        entries = [found[prefix + "dict_bytes"][a:b].decode() for a, b in zip(ends, ends[1:], strict=False)]
+        entries = [found[prefix + "dict_bytes"][a:b].decode() for a, b in pairwise(ends)]
     match kind:
         case "str":
             valid = parts["validity"]
             values = [entries[c] if ok else None for c, ok in zip(parts["codes"], valid, strict=True)]
         case "list[str]":
             ends = parts["offsets"].tolist()
-            values = [
-                [entries[code] for code in parts["codes"][a:b]] for a, b in zip(ends, ends[1:], strict=False)
-            ]
+            values = [[entries[code] for code in parts["codes"][a:b]] for a, b in pairwise(ends)]
         case _:
             (name,) = used
             values = parts[name].tolist()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -24,6 +25,10 @@ def test_there_are_pages() -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_a_page_runs_and_prints_what_is_printed(page: Path, tmp_path: Path) -> None:
     script, printed = "\n".join(blocks(page, "python")), "".join(blocks(page, "text"))
+    # Such a page says that it runs in the root of a checkout.
+    for name in re.findall(r'"(tests/files/[^"]+)"', script):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(DOCS.parent / name, tmp_path / name)
     run = subprocess.run(
         [sys.executable, "-W", "error", "-c", script],
         cwd=tmp_path,

@@ -6,12 +6,12 @@ import zlib
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
-import format_reader
 import numpy as np
 import pytest
-from files import make
 
+import format_reader
 import perso_core as pc
+from files import make
 
 FOLDER = Path(__file__).parent / "files"
 FILES = sorted(
@@ -74,7 +74,7 @@ def test_a_reader_written_from_the_page_reads_what_the_library_reads(name, tmp_p
         for name, (kind, values) in file.columns.items():
             value = values[row]
             if kind == "timestamp" and value is not None:
-                value = np.datetime64(value, "us")
+                value = datetime(1970, 1, 1, tzinfo=timezone.utc) + timedelta(microseconds=value)
             assert item["attributes"][name] == value, name
 
 

@@ -5,12 +5,12 @@ The files and what their own libraries say lie in tests/files/foreign (make_fore
 import struct
 from pathlib import Path
 
-import format_reader
 import numpy as np
 import pytest
-from files import make_foreign
 
+import format_reader
 import perso_core as pc
+from files import make_foreign
 
 FOLDER = Path(__file__).parent / "files" / "foreign"
 DIM, ROWS, K, EF = make_foreign.DIM, make_foreign.ROWS, make_foreign.K, make_foreign.EF

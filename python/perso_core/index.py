@@ -377,8 +377,10 @@ class Index:
             dim: components of a vector, as given to `hnswlib.Index`.
             space: as given to `hnswlib.Index`. Under "cosine" hnswlib keeps vectors at unit length, and so does this.
             ids: ids of your own by label, such as the names of rows: label 7 becomes `ids[7]`. None for the labels.
-            dtype, layout, rescore, seed: of the new index, as `Index` takes them; `M` and `ef_construction` are the
-                file's.
+            dtype: how the new index stores vectors. `M` and `ef_construction` are the file's.
+            layout: of the new index, as `Index` takes it.
+            rescore: of the new index, as `Index` takes it.
+            seed: of the new index, for the levels of vectors added later.
             graph: "keep": the file's links, or ValueError where they cannot be; "build": links of its own; "auto":
                 the file's, but under "ip", where links chosen by inner product strand rows, and where more was removed
                 than is left. `imported` says what came of it.
@@ -427,9 +429,14 @@ class Index:
             metric: None for the file's, "ip" or "l2". "cosine" makes an index by cosine of one by inner product whose
                 vectors all have unit length, as is usual with faiss; the order of answers is the same.
             ids: ids of your own by label, which is the position, or the id of the map. None for the labels.
-            dtype, layout, rescore, seed: of the new index, as `Index` takes them. Codes of 8 bits are decoded first, as
-                faiss does it. `M` and `ef_construction` are the file's.
-            graph, num_threads, progress: as `from_hnswlib` takes them.
+            dtype: how the new index stores vectors; codes of 8 bits are decoded first, as faiss does it. `M` and
+                `ef_construction` are the file's.
+            layout: of the new index, as `Index` takes it.
+            rescore: of the new index, as `Index` takes it.
+            seed: of the new index, for the levels of vectors added later.
+            graph: as `from_hnswlib` takes it.
+            num_threads: to build with; -1 for every core.
+            progress: as `from_hnswlib` takes it.
 
         Raises:
             FormatError: a file that is damaged, of another type, or no such file. Every length, id, level and degree is
