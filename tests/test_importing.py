@@ -280,7 +280,7 @@ def test_damage_is_named(tmp_path):
     damaged = bytearray(good)
     damaged[96 + 2 * element - 8 : 96 + 2 * element] = damaged[96 + element - 8 : 96 + element]
     path.write_bytes(damaged)
-    with pytest.raises(pc.FormatError, match="rows 0 and 1 have the same id 5"):
+    with pytest.raises(pc.FormatError, match="elements 0 and 1 have the same label 5"):
         pc.Index.from_hnswlib(path, DIM)
     with pytest.raises(FileNotFoundError):
         pc.Index.from_faiss(tmp_path / "nothing")

@@ -15,6 +15,7 @@ use perso_core::foreign::{read_faiss, read_hnswlib, Choice, Foreign, Input, Opti
 use perso_core::index::Index;
 use perso_core::metric::{Dtype, Metric};
 use perso_core::profile::{Plan, Prior, Profile};
+use perso_core::select::Where;
 use perso_core::vectors::{Ask, Layout};
 use serde_json::json;
 
@@ -23,22 +24,30 @@ fn index_content(index: &Index) -> String {
     let ids = index.id_map().live_ids();
     let vectors = index.get(&ids).unwrap();
     let found = index_answers(index);
-    format!(
-        "{:?} {ids:?} {vectors:?} {found:?} {:?}",
-        index.spec(),
-        index.stats()
-    )
+    let stats = index.stats();
+    // But for bytes of memory, which are fewer where a file is mapped.
+    let shape = (
+        stats.rows,
+        stats.layout,
+        stats.ef,
+        stats.links,
+        stats.taught_links,
+        stats.layers,
+        stats.path,
+    );
+    format!("{:?} {ids:?} {vectors:?} {found:?} {shape:?}", index.spec())
 }
 
 fn index_answers(index: &Index) -> Vec<(Vec<u32>, Vec<u32>)> {
     let dim = index.spec().dim;
     let query: Vec<f32> = (0..dim).map(|i| 0.5 - i as f32 / 7.0).collect();
+    let eligible = index.eligible(Where::All, None).unwrap();
     [false, true]
         .map(|exact| {
             let ask = Ask {
                 k: 3,
                 ef: None,
-                eligible: None,
+                eligible: eligible.as_ref(),
                 exact,
             };
             let (hits, _) = index.search(&query, ask, 1).unwrap().remove(0);

@@ -1,5 +1,5 @@
-//! Files of faiss's `write_index` (1.7 to 1.14): `IndexFlat`, `IndexHNSWFlat`, `IndexHNSWSQ` with 8 bits, and any of these in
-//! an `IndexIDMap` or `IndexIDMap2`.
+//! Files of faiss's `write_index`: `IndexFlat`, `IndexHNSWFlat`, `IndexHNSWSQ` with 8 bits, and any of these in an
+//! `IndexIDMap` or `IndexIDMap2`. Checked against 1.15.1.
 //!
 //! ```text
 //! index       type (4 letters), header, and by type:

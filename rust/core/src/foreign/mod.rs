@@ -201,6 +201,7 @@ impl Foreign {
         store
             .check("vectors", &self.vectors)
             .map_err(|error| Error::format(format!("the file's {error}")))?;
+        self.check_labels()?;
         if self.metric == Metric::Cosine {
             for (row, vector) in self.vectors.chunks_exact(self.dim).enumerate() {
                 let squared: f32 = vector.iter().map(|x| x * x).sum();
@@ -217,6 +218,20 @@ impl Foreign {
             }
         }
         Ok(self)
+    }
+
+    /// Refuses two elements with one label, but for those that were removed: theirs may have been given out again.
+    fn check_labels(&self) -> Result<()> {
+        let live = (0..self.live.len()).filter(|row| self.live[*row]);
+        let mut labels: Vec<(i64, usize)> = live.map(|row| (self.labels[row], row)).collect();
+        labels.sort_unstable();
+        match labels.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+            Some(pair) => Err(Error::format(format!(
+                "elements {} and {} have the same label {}",
+                pair[0].1, pair[1].1, pair[0].0
+            ))),
+            None => Ok(()),
+        }
     }
 
     /// The new index.
