@@ -168,10 +168,17 @@ fn an_index_with_links_and_a_finer_copy() {
 fn an_index_with_codes() {
     let folder = tempfile::tempdir().unwrap();
     let path = &indexes(folder.path())[3];
-    assert_eq!(
-        Index::load(path, false).unwrap().stats().layout,
-        Layout::Local
-    );
+    let index = Index::load(path, false).unwrap();
+    assert_eq!(index.stats().layout, Layout::Local);
+    // Found by fuzzing: the breadth of a walk for as many answers as there are numbers.
+    let ask = Ask {
+        k: usize::MAX,
+        ef: None,
+        eligible: None,
+        exact: false,
+    };
+    let found = index.search(&[0.0, 0.5, 1.0], ask, 1).unwrap();
+    assert_eq!(found[0].0.len(), index.stats().rows);
     damage_everywhere(path, &open_index);
 }
 

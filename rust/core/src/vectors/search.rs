@@ -307,7 +307,7 @@ impl Vectors {
             (None, Layout::Local) => k / 2,
             _ => 0,
         };
-        self.tuned.unwrap_or(untuned).at(k) + more
+        self.tuned.unwrap_or(untuned).at(k).saturating_add(more)
     }
 
     /// The greatest breadth with which a search among so many eligible rows would still walk.
