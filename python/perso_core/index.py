@@ -395,7 +395,7 @@ class Index:
             FormatError: a file that is damaged, or no such file. Every length, id, level and degree is checked.
             ValueError: another dimension, a space that does not fit, a label beyond `ids`.
         """
-        core, *told = _core.import_hnswlib(
+        core, graph_used, reason, removed = _core.import_hnswlib(
             _convert.file_path("path", path),
             _convert.integer("dim", dim, 1),
             _convert.choice("space", space, METRICS),
@@ -403,7 +403,7 @@ class Index:
             form(dtype, layout, rescore, seed, graph, num_threads),
             _progress.hook(progress, "importing", "steps"),
         )
-        return cls._imported("hnswlib", core, *told)
+        return cls._imported(core, Imported("hnswlib", graph_used, reason, removed))
 
     @classmethod
     def from_faiss(
@@ -443,19 +443,19 @@ class Index:
                 checked.
             ValueError: another metric, a label beyond `ids`.
         """
-        core, *told = _core.import_faiss(
+        core, graph_used, reason, removed = _core.import_faiss(
             _convert.file_path("path", path),
             _convert.optional_choice("metric", metric, METRICS),
             None if ids is None else _convert.ids("ids", ids),
             form(dtype, layout, rescore, seed, graph, num_threads),
             _progress.hook(progress, "importing", "steps"),
         )
-        return cls._imported("faiss", core, *told)
+        return cls._imported(core, Imported("faiss", graph_used, reason, removed))
 
     @classmethod
-    def _imported(cls, format: str, core: _core.Index, graph: str, reason: str | None, removed: int) -> Index:
+    def _imported(cls, core: _core.Index, imported: Imported) -> Index:
         index = cls._of(core)
-        index.imported = Imported(format, graph, reason, removed)
+        index.imported = imported
         return index
 
     def __repr__(self) -> str:
