@@ -107,11 +107,12 @@ impl<'a> Live<'a> {
                 all = found.hits.len() == eligible.len();
                 lists.push(found.hits.iter().map(|hit| hit.row).collect());
                 known = match bound.input {
-                    // Rows of one list alone are all in it.
+                    // Rows of one list alone are all in it. Where scores came with the candidates, these are what
+                    // they were retrieved by, whatever the space.
                     Input::Similarity {
                         query: Taste::Vector(_),
                         ..
-                    } if lists.len() == 1 => Some(Known {
+                    } if lists.len() == 1 && self.source.given_scores().is_none() => Some(Known {
                         space,
                         scores: found.hits.iter().map(|hit| hit.score).collect(),
                     }),
