@@ -303,6 +303,8 @@ def test_values_out_of_range_are_refused(tmp_path):
     assert pc.Index.from_hnswlib(path, DIM).get([5])[0, 0] == np.float32(1e5)
     with pytest.raises(ValueError, match=r'dtype: expected a type that holds the vectors, got "f16"'):
         pc.Index.from_hnswlib(path, DIM, dtype="f16")
+    with pytest.raises(ValueError, match=r'dtype: expected a type that holds the vectors, got "f16"'):
+        pc.Index.from_hnswlib(path, DIM, dtype="f16", graph="build")
 
 
 def test_an_import_can_be_stopped():

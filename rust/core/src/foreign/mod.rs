@@ -28,7 +28,7 @@ use crate::index::Index;
 use crate::metric::{Dtype, Metric};
 use crate::store::VectorStore;
 use crate::threads;
-use crate::vectors::{Layout, Rescore, Spec};
+use crate::vectors::{Layout, Rescore, Spec, Vectors};
 
 /// How far the squared length of a unit vector may be off 1: float32 arithmetic and a few roundings.
 const UNIT: f32 = 1e-3;
@@ -263,6 +263,16 @@ impl Foreign {
             dim,
             ..
         } = self;
+        Vectors::new(spec.clone())?
+            .check("dtype", &vectors)
+            .map_err(|error| match error {
+                Error::Invalid { got, .. } => Error::invalid(
+                    "dtype",
+                    "a type that holds the vectors",
+                    format!("{:?}, and {got}", spec.dtype.as_str()),
+                ),
+                other => other,
+            })?;
         let against = match &graph {
             _ if options.layout == Layout::Exact => {
                 Some("layout \"exact\" has no links".to_owned())

@@ -1,25 +1,15 @@
 //! A space whose graph was made elsewhere.
 
-use super::Vectors;
-use crate::error::{Error, Result};
+use super::{Spec, Vectors};
+use crate::error::Result;
 use crate::hnsw::Graph;
 use crate::local::LocalCodes;
 
-use super::Spec;
-
 impl Vectors {
-    /// A space of these vectors, one a row of the graph, with all else that its layout keeps beside them. Parallel when
+    /// A space of these checked vectors, one a row of the graph, with all else that its layout keeps beside them. Parallel when
     /// called inside a rayon pool.
     pub(crate) fn of_graph(spec: Spec, vectors: &[f32], graph: Graph) -> Result<Self> {
         let mut space = Vectors::new(spec)?;
-        space.check("dtype", vectors).map_err(|error| match error {
-            Error::Invalid { got, .. } => Error::invalid(
-                "dtype",
-                "a type that holds the vectors",
-                format!("{:?}, and {got}", space.spec.dtype.as_str()),
-            ),
-            other => other,
-        })?;
         space.store.push(vectors);
         if let Some(finer) = &mut space.finer {
             finer.push(vectors);
