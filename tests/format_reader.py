@@ -16,7 +16,7 @@ DTYPES = {"f32": "<f4", "f16": "<f2", "i8": "i1"}
 def sections(file):
     """Version, kind and the sections by name."""
     magic, version, kind, count, table_crc, size = struct.unpack_from("<8sIIIIQ", file)
-    assert magic == b"PERSOCOR" and version in (1, 2) and count <= 65536
+    assert magic == b"PERSOCOR" and version in (1, 2, 3) and count <= 65536
     assert size == len(file) and len(file) % 64 == 0 and not any(file[32:60])
     assert zlib.crc32(file[:60]) == struct.unpack_from("<I", file, 60)[0]
     assert zlib.crc32(file[64 : 64 + 64 * count]) == table_crc
@@ -58,31 +58,45 @@ class File:
     columns: dict
 
     def content_hash(self):
-        hasher = hashlib.sha256(b"perso_core.content/1")
+        """As the version of the file states it."""
+        facts = self.version >= 3
+        hasher = hashlib.sha256(b"perso_core.content/2" if facts else b"perso_core.content/1")
         for name, space in self.spaces.items():
             of = space.described
-            hasher.update(
-                struct.pack("<Q", len(name.encode())) + name.encode() + struct.pack("<Q", of["dim"])
-            )
+            hasher.update(text(name) + struct.pack("<Q", of["dim"]))
             hasher.update(of["metric"].encode() + b"\0" + of["dtype"].encode() + b"\0")
             if of.get("rescore"):
                 hasher.update(of["rescore"].encode() + b"\xff")
         total = 0
         for row in np.flatnonzero(self.live):
-            total += int.from_bytes(hashlib.sha256(self.row_bytes(row)).digest(), "little")
+            for summed in self.facts(row) if facts else [self.row_bytes(row)]:
+                total += int.from_bytes(hashlib.sha256(summed).digest(), "little")
         hasher.update(struct.pack("<Q", int(self.live.sum())))
         hasher.update((total % 2**256).to_bytes(32, "little"))
         return hasher.hexdigest()
 
-    def row_bytes(self, row):
+    def id_bytes(self, row):
         id = self.ids[row]
-        out = b"\x01" + text(id) if isinstance(id, str) else b"\0" + struct.pack("<q", id)
-        for space in self.spaces.values():
-            out += space.row_bytes[row]
+        return b"\x01" + text(id) if isinstance(id, str) else b"\0" + struct.pack("<q", id)
+
+    def values(self, row):
         for name, (kind, values) in self.columns.items():
             if values[row] is not None:
-                out += text(name) + value_bytes(kind, values[row])
-        return out
+                yield text(name) + value_bytes(kind, values[row])
+
+    def facts(self, row):
+        id = self.id_bytes(row)
+        return [
+            b"\0" + id + b"".join(space.row_bytes[row] for space in self.spaces.values()),
+            *(b"\x01" + id + value for value in self.values(row)),
+        ]
+
+    def row_bytes(self, row):
+        return (
+            self.id_bytes(row)
+            + b"".join(space.row_bytes[row] for space in self.spaces.values())
+            + b"".join(self.values(row))
+        )
 
 
 def text(text):
@@ -169,6 +183,8 @@ def read_space(found, numbers, prefix, spec, rows):
             assert all(space.levels[link] >= layer and link != row for link in own[:degree])
             space.links[row, layer] = own[:degree]
     assert rows == 0 or space.levels[space.entry] == space.levels.max()
+    if prefix + "due" in found:
+        assert len(numbers(prefix + "due", "<u4")) == 2
     if prefix + "taught" in found:
         starts, taught = numbers(prefix + "taught_starts", "<u4"), numbers(prefix + "taught", "<u4")
         for row, (begin, end) in enumerate(pairwise(starts.tolist())):

@@ -33,6 +33,7 @@ pub fn names() -> &'static [String] {
             for part in [
                 "fine_vectors",
                 "fine_norms",
+                "due",
                 "sampled",
                 "taught_starts",
                 "taught",
@@ -160,7 +161,7 @@ impl Sections {
         }
         let mut file = vec![0u8; HEADER];
         file[..8].copy_from_slice(b"PERSOCOR");
-        file[8..12].copy_from_slice(&2u32.to_le_bytes());
+        file[8..12].copy_from_slice(&3u32.to_le_bytes());
         file[12..16].copy_from_slice(&kind.to_le_bytes());
         file[16..20].copy_from_slice(&(self.list.len() as u32).to_le_bytes());
         file.extend_from_slice(&table);

@@ -351,10 +351,11 @@ fn add_graph(sections: &mut Sections, prefix: &str, vectors: &Vectors) {
         .expect("nobody interrupts");
     let (base, levels, upper, entry) = graph.parts();
     let mut set = |part: &str, bytes: &[u8]| sections.set(&format!("{prefix}{part}"), bytes.into());
-    set("links", bytemuck::cast_slice(base));
+    set("links", bytemuck::cast_slice(&base.to_vec()));
     set("levels", levels);
-    set("upper", bytemuck::cast_slice(upper));
+    set("upper", bytemuck::cast_slice(&upper.to_vec()));
     set("entry", &entry.to_le_bytes());
+    set("due", bytemuck::cast_slice(&[1u32, 0]));
     let rows = vectors.len() as u32;
     if rows > 1 {
         let starts: Vec<u32> = (0..=rows).map(|row| row.min(1)).collect();
@@ -367,7 +368,7 @@ fn add_graph(sections: &mut Sections, prefix: &str, vectors: &Vectors) {
         let mut local = LocalCodes::new(vectors.store(), 2 * spec.m, spec.seed);
         local.update(vectors.store(), &graph, &[]);
         let (codes, mean) = local.parts();
-        set("local", bytemuck::cast_slice(codes));
+        set("local", bytemuck::cast_slice(&codes.to_vec()));
         set("local_mean", bytemuck::cast_slice(mean));
     }
 }

@@ -1,6 +1,7 @@
 //! An index over rows that come with their graph, from a file of another library.
 
 use super::Index;
+use crate::eligible::RowSet;
 use crate::error::{Error, Result};
 use crate::hnsw::Graph;
 use crate::ids::{IdMap, Ids};
@@ -14,7 +15,7 @@ impl Index {
         vectors: &[f32],
         by_row: Ids,
         live: &[bool],
-        graph: Graph,
+        mut graph: Graph,
         num_threads: i64,
     ) -> Result<Self> {
         let threads = threads::resolve("num_threads", num_threads)?;
@@ -31,6 +32,11 @@ impl Index {
                 ids.rows_len()
             )));
         }
+        // As of a file of a release that knew no repair: links to what was removed wait for the next one.
+        let mut gone = RowSet::full(ids.rows_len());
+        gone.subtract(ids.live());
+        let count = gone.len() as u32;
+        graph.set_due(gone, [count, 0]);
         let join = || Vectors::of_graph(spec, vectors, graph);
         let vectors = if threads > 1 {
             threads::with_pool(threads, join)??
@@ -40,6 +46,7 @@ impl Index {
         Ok(Index {
             vectors,
             ids,
+            numbering: 0,
             next_id: next_id.unwrap_or(0).max(0),
         })
     }

@@ -68,10 +68,11 @@ fn with_graph(path: &Path, vectors: &Vectors) {
     });
     graph.insert_rows(vectors.store(), &go).unwrap();
     let (base, levels, upper, entry) = graph.parts();
-    writer.add_owned("links", base);
+    writer.add_owned("links", &base.to_vec());
     writer.add_owned("levels", levels);
-    writer.add_owned("upper", upper);
+    writer.add_owned("upper", &upper.to_vec());
     writer.add_owned("entry", &[entry]);
+    writer.add_owned("due", &[1u32, 0]);
     writer.add_owned("sampled", &[4, 2.5f32.to_bits(), 64]);
     let rows = vectors.len() as u32;
     writer.add_owned(
@@ -83,7 +84,7 @@ fn with_graph(path: &Path, vectors: &Vectors) {
         let mut local = LocalCodes::new(vectors.store(), 2 * spec.m, spec.seed);
         local.update(vectors.store(), &graph, &[]);
         let (codes, mean) = local.parts();
-        writer.add_owned("local", codes);
+        writer.add_owned("local", &codes.to_vec());
         writer.add_owned("local_mean", mean);
     }
     writer.write(path, &go).unwrap();
