@@ -21,7 +21,7 @@ class Imported:
         graph: "kept" when the index has the file's links, "built" when it has links of its own, "none" when it has none.
         reason: why the links are not the file's; None when they are.
         removed: elements of the file that were marked as removed. With links that were kept they stay in memory as rows
-            that are walked through and never answered.
+            that are walked through and never answered, as after a removal.
     """
 
     format: str
