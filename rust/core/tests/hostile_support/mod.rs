@@ -1,4 +1,5 @@
 //! Small files of every layout and column type, and damage done to each of their bits.
+#![allow(dead_code)] // Each binary of tests uses a part of it.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Seek, SeekFrom, Write};
@@ -209,7 +210,6 @@ pub fn foreign() -> Vec<(String, Vec<u8>)> {
 
 /// A file whose bytes can be changed one by one without writing all of it anew.
 pub struct Target {
-    pub path: PathBuf,
     pub good: Vec<u8>,
     file: File,
 }
@@ -217,7 +217,6 @@ pub struct Target {
 impl Target {
     pub fn of(path: &Path) -> Self {
         Target {
-            path: path.to_owned(),
             good: std::fs::read(path).unwrap(),
             file: OpenOptions::new().write(true).open(path).unwrap(),
         }
