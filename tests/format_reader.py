@@ -71,6 +71,9 @@ class File:
         for row in np.flatnonzero(self.live):
             for summed in self.facts(row) if facts else [self.row_bytes(row)]:
                 total += int.from_bytes(hashlib.sha256(summed).digest(), "little")
+        if facts and "facts" in self.meta:
+            stated = b"".join(struct.pack("<Q", word) for word in self.meta["facts"])
+            assert stated == (total % 2**256).to_bytes(32, "little")
         hasher.update(struct.pack("<Q", int(self.live.sum())))
         hasher.update((total % 2**256).to_bytes(32, "little"))
         return hasher.hexdigest()

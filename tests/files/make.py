@@ -4,7 +4,7 @@
 
 The content is a function of nothing but this script, so that a test can make it again and compare it with what a
 later release reads. Format version 1 is that of commit 7b61bc8; version 2, of which there is a file of each layout as
-well, that of 1f27b52, which wrote `v2/`, and version 3 that of 2eb143d, which wrote `v3/`. Those with a graph have a thousand rows and are kept packed.
+well, that of 1f27b52, which wrote `v2/`, and version 3 that of 71b675b, which wrote `v3/`. Those with a graph have a thousand rows and are kept packed.
 """
 
 import lzma
