@@ -59,7 +59,9 @@ def beside(name: str, churned: pc.Index, vectors: np.ndarray, ids: np.ndarray, q
             flush=True,
         )
     bytes_of = [one.stats()["bytes"] for one in (churned, new)]
-    print(f"{name:>22} memory {bytes_of[0] / 2**20:.1f} MiB beside {bytes_of[1] / 2**20:.1f} ({bytes_of[0] / bytes_of[1]:.3f}x)")
+    print(
+        f"{name:>22} memory {bytes_of[0] / 2**20:.1f} MiB beside {bytes_of[1] / 2**20:.1f} ({bytes_of[0] / bytes_of[1]:.3f}x)"
+    )
 
 
 def main() -> None:
@@ -80,7 +82,10 @@ def main() -> None:
     rng = np.random.default_rng(0)
     centres = vectors[rng.choice(count, 100, replace=False)]
     cluster = np.argmax(pc.dot(vectors, centres), axis=1)
-    orders = {"random order": rng.permutation(count), "cluster by cluster": np.argsort(cluster, kind="stable")}
+    orders = {
+        "random order": rng.permutation(count),
+        "cluster by cluster": np.argsort(cluster, kind="stable"),
+    }
     for name, order in orders.items():
         # Half of the vectors are there at first; each is replaced by one of the other half.
         first, second = order[: count // 2], order[count // 2 :]

@@ -80,7 +80,10 @@ def main() -> None:
     genres = [f"g{n}" for n in rng.integers(0, 40, count)]
     catalog.upsert(np.arange(count), vectors.items, {"genre": genres, "popularity": rng.random(count)})
     policy = pc.Policy(
-        candidates=200, score=pc.Blend(similarity=1.0, popularity=0.2), diversity=pc.MMR(0.3), caps={"genre": 3}
+        candidates=200,
+        score=pc.Blend(similarity=1.0, popularity=0.2),
+        diversity=pc.MMR(0.3),
+        caps={"genre": 3},
     )
     seen = [rng.choice(count, 100, replace=False) for _ in range(64)]
 

@@ -149,7 +149,9 @@ def test_counters_and_removals_end_where_one_thread_would_end():
     def come_and_go(n):
         ids = np.arange(400, 600)
         cat.remove(ids[n % 7 :: 7])
-        cat.upsert(ids[n % 7 :: 7], vectors[400:][n % 7 :: 7], {"n": [-1] * len(ids[n % 7 :: 7])}, num_threads=1)
+        cat.upsert(
+            ids[n % 7 :: 7], vectors[400:][n % 7 :: 7], {"n": [-1] * len(ids[n % 7 :: 7])}, num_threads=1
+        )
 
     def look(n):
         version = cat.copy()

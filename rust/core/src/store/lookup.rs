@@ -39,6 +39,11 @@ impl Lookup {
         }
     }
 
+    /// True without entries.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
     /// Entries.
     pub fn len(&self) -> usize {
         self.len

@@ -116,7 +116,7 @@ fn as_good_as_new(metric: Metric, dtype: Dtype, gone: &[u32], batch: usize) {
 #[test]
 fn rows_taken_out_at_random_leave_a_graph_as_good_as_new() {
     let gone: Vec<u32> = (0..4000)
-        .filter(|row| super::super::splitmix64(*row) % 2 == 0)
+        .filter(|row| super::super::splitmix64(*row).is_multiple_of(2))
         .map(|row| row as u32)
         .collect();
     as_good_as_new(Metric::Cosine, Dtype::I8, &gone, 64);
