@@ -16,9 +16,16 @@ _ARROW = b"ARROW1"
 
 
 def stream(table: object, columns: list[str] | None) -> object:
-    """A table itself, or a reader over a file's columns (None for all)."""
-    if hasattr(table, "__arrow_c_stream__") or hasattr(table, "__arrow_c_array__"):
-        return table
+    """A table itself, or a reader over a file's columns (None for all), which reads batch by batch."""
+    return stream_and_rows(table, columns)[0]
+
+
+def stream_and_rows(table: object, columns: list[str] | None) -> tuple[object, int | None]:
+    """The same, and how many rows it will have where that is known without reading."""
+    if is_table(table):
+        # Of pyarrow and of polars. A length may be a query of its own (DuckDB), so nobody is asked for one.
+        rows = getattr(table, "num_rows", getattr(table, "height", None))
+        return table, rows if type(rows) is int and rows >= 0 else None
     if not isinstance(table, str | PathLike):
         expected = "an Arrow table (anything with __arrow_c_stream__) or the path of a Parquet or Arrow file"
         raise _convert.wrong_type("table", expected, _convert.kind_of(table))
@@ -44,7 +51,7 @@ def dims(path: str, columns: list[str]) -> dict[str, int]:
     raise _convert.invalid("table", "at least one row", f"{path} without any")
 
 
-def _read(path: str, columns: list[str] | None) -> object:
+def _read(path: str, columns: list[str] | None) -> tuple[object, int | None]:
     with open(path, "rb") as file:
         magic = file.read(6)
     try:
@@ -56,22 +63,27 @@ def _read(path: str, columns: list[str] | None) -> object:
         ) from None
     try:
         if magic.startswith(_PARQUET):
-            file = pq.ParquetFile(path)
+            file: Any = pq.ParquetFile(path)
             schema = file.schema_arrow
-            _check(path, schema, columns)
-            # In the file's order, which is the one that batches come in.
-            kept = (
-                schema if columns is None else pa.schema([field for field in schema if field.name in columns])
-            )
-            return pa.RecordBatchReader.from_batches(kept, file.iter_batches(columns=kept.names))
-        if magic.startswith(_ARROW):
-            whole: Any = pa.ipc.open_file(pa.memory_map(path)).read_all()
+        elif magic.startswith(_ARROW):
+            file = pa.ipc.open_file(pa.memory_map(path))
+            schema = file.schema
         else:
-            whole = pa.ipc.open_stream(path).read_all()
+            file = pa.ipc.open_stream(path)
+            schema = file.schema
     except pa.ArrowInvalid as error:
         raise FormatError(f"{path} is no Parquet or Arrow file: {error}") from None
-    _check(path, whole.schema, columns)
-    return whole if columns is None else whole.select(columns)
+    _check(path, schema, columns)
+    # In the file's order, which is the one that batches come in.
+    kept = schema if columns is None else pa.schema([field for field in schema if field.name in columns])
+    if magic.startswith(_PARQUET):
+        batches = file.iter_batches(columns=kept.names)
+        return pa.RecordBatchReader.from_batches(kept, batches), file.metadata.num_rows
+    if magic.startswith(_ARROW):
+        parts = (file.get_batch(i) for i in range(file.num_record_batches))
+    else:
+        parts = iter(file)
+    return pa.RecordBatchReader.from_batches(kept, (part.select(kept.names) for part in parts)), None
 
 
 def _check(path: str, schema: Any, columns: list[str] | None) -> None:

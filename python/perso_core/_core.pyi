@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 __all__ = [
     "Candidates",
     "Catalog",
+    "Export",
     "FormatError",
     "Index",
     "Policy",
@@ -150,6 +151,7 @@ class Catalog:
         spaces: list[_ArrowSpace],
         attributes: list[str] | None,
         seed: int,
+        rows: int | None,
         num_threads: int,
         progress: _Progress,
     ) -> Catalog: ...
@@ -167,9 +169,18 @@ class Catalog:
         id: str,
         spaces: list[tuple[str, str]],
         attributes: list[str] | None,
+        rows: int | None,
+        rows_per_change: int | None,
         num_threads: int,
         progress: _Progress,
     ) -> None: ...
+    def export(
+        self,
+        id: str,
+        spaces: list[tuple[str, str]] | None,
+        attributes: list[str] | None,
+        ids: _Ids | None,
+    ) -> Export: ...
     def remove(self, ids: _Ids) -> None: ...
     def compact(self) -> None: ...
     def copy(self) -> Catalog: ...
@@ -198,6 +209,13 @@ class Catalog:
     def save(self, path: _Path, progress: _Progress) -> None: ...
     @staticmethod
     def open(path: _Path, mmap: bool, progress: _Progress) -> Catalog: ...
+
+@final
+class Export:
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object: ...
+    @property
+    def columns(self) -> list[tuple[str, str]]: ...
+    def __len__(self) -> int: ...
 
 @final
 class Policy:

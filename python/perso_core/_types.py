@@ -32,6 +32,8 @@ NORMALIZERS = ("none", "minmax", "zscore", "rank")
 SHAPES = ("exponential", "linear", "gauss")
 
 Path: TypeAlias = Union[str, "PathLike[str]"]
+Table: TypeAlias = Union["ArrowStream", "ArrowArray", Path]
+"""Anything with `__arrow_c_stream__` or `__arrow_c_array__`, or the path of a Parquet or Arrow file."""
 
 
 class SupportsDLPack(Protocol):
@@ -46,6 +48,25 @@ class ArrowStream(Protocol):
     """A table of another library, handed over through the Arrow PyCapsule interface."""
 
     def __arrow_c_stream__(self, requested_schema: object | None = ...) -> object: ...
+
+
+class ArrowArray(Protocol):
+    """The same in one piece: a batch of rows, as an array of structs."""
+
+    def __arrow_c_array__(self, requested_schema: object | None = ...) -> tuple[object, object]: ...
+
+
+class ArrowTable(Protocol):
+    """A table that this library hands over, as often as somebody asks for it."""
+
+    def __arrow_c_stream__(self, requested_schema: object | None = ...) -> object: ...
+
+    def __len__(self) -> int: ...
+
+    @property
+    def columns(self) -> list[tuple[str, str]]:
+        """Name and type of each column."""
+        ...
 
 
 Vectors: TypeAlias = ArrayLike | SupportsDLPack

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias, cast, overload
 
 from numpy.typing import NDArray
 
@@ -15,7 +15,7 @@ from ._types import (
     LAYOUTS,
     METRICS,
     RESCORES,
-    ArrowStream,
+    ArrowTable,
     Dtype,
     Ids,
     Layout,
@@ -23,6 +23,7 @@ from ._types import (
     Path,
     Progress,
     Rescore,
+    Table,
     Vectors,
     Where,
 )
@@ -110,7 +111,7 @@ class Catalog:
     @classmethod
     def from_arrow(
         cls,
-        table: ArrowStream | Path,
+        table: Table,
         id: str,
         spaces: _ArrowSpaces,
         attributes: Sequence[str] | None = None,
@@ -119,18 +120,32 @@ class Catalog:
         num_threads: int = -1,
         progress: Progress = None,
     ) -> Catalog:
-        """A catalog from an Arrow table or a file.
+        """A catalog from an Arrow table, a stream or a file of any length.
+
+        It is read batch by batch, and the graphs are built in one go at the end: what is in memory is the catalog, one
+        batch of the source, and at the most 16 MiB of that in another form.
 
         Args:
-            table: anything with `__arrow_c_stream__` (pyarrow, polars, DuckDB, ...), which needs no
-                pyarrow; or the path of a Parquet or Arrow file, which does.
-            id: the column of integer or text ids.
-            spaces: {space: column} or {space: (column, Space(...))}; columns are lists of floats of one
-                length. A column without a `Space` becomes a cosine space in f32.
-            attributes: columns to keep as attributes; None for every column that is left.
+            table: anything with `__arrow_c_stream__` or `__arrow_c_array__` (pyarrow, polars, DuckDB, pandas,
+                nanoarrow, ...), which needs no pyarrow; or the path of a Parquet or Arrow file, which does.
+            id: the column of integer or text ids, each once.
+            spaces: {space: column} or {space: (column, Space(...))}; columns are lists of float16, float32, float64
+                or int8, of one length. A column without a `Space` becomes a cosine space in f32. A space of dtype
+                "i8" keeps int8 as it is, but for vectors with a -128, which are rounded as floats are.
+            attributes: columns to keep as attributes; None for every column that is left. Of bool, integers (within
+                int64), floats, timestamps of any unit and zone and dates (as instants in UTC, in microseconds), text,
+                lists of text; dictionary-encoded or not; null where it is null.
             seed: as for `Catalog`.
             num_threads: -1 for every core.
-            progress: True for a bar on standard error, or a function of (done, total).
+            progress: True for a bar on standard error, or a function of (done, total). A row counts once as it is
+                read and once for every space as it is linked (not with layout "exact"). Where the source does not say
+                how many rows it has, `total` is that of the rows read so far, and grows.
+
+        Raises:
+            ValueError: a column that is not there, an id twice, a null id, a NaN or infinity.
+            TypeError: a column of a type that is not taken, vectors of two lengths or with nulls.
+            FormatError: a damaged file, or a source that breaks off.
+            KeyboardInterrupt: on Ctrl-C, and any exception out of `progress`. No catalog comes of it, and nothing stays.
         """
         if not isinstance(spaces, Mapping) or not spaces:
             raise _convert.wrong_type("spaces", "{space: column}, at least one", _convert.kind_of(spaces))
@@ -145,11 +160,12 @@ class Catalog:
             described.append((name, column, dim, (space or Space(1))._options))
         names = _names(attributes)
         wanted = None if names is None else [id, *(column for _, column, *_ in described), *names]
-        stream = _arrow.stream(table, wanted)
         seed, num_threads = _convert.seed(seed), _convert.threads(num_threads)
         hook = _progress.hook(progress, "building")
-        return cls._of(_core.Catalog.from_arrow(stream, id, described, names, seed, num_threads, hook))
+        stream, rows = _arrow.stream_and_rows(table, wanted)
+        return cls._of(_core.Catalog.from_arrow(stream, id, described, names, seed, rows, num_threads, hook))
 
+    @overload
     def upsert(
         self,
         ids: Ids,
@@ -158,8 +174,38 @@ class Catalog:
         *,
         num_threads: int = -1,
         progress: Progress = None,
+    ) -> None: ...
+
+    @overload
+    def upsert(
+        self,
+        ids: Table,
+        /,
+        *,
+        id: str,
+        spaces: Mapping[str, str] | None = None,
+        attributes: Sequence[str] | None = None,
+        rows_per_change: int | None = None,
+        num_threads: int = -1,
+        progress: Progress = None,
+    ) -> None: ...
+
+    def upsert(
+        self,
+        ids: Any,
+        vectors: Mapping[str, Vectors] | Vectors | None = None,
+        attributes: Any = None,
+        *,
+        id: str | None = None,
+        spaces: Mapping[str, str] | None = None,
+        rows_per_change: int | None = None,
+        num_threads: int = -1,
+        progress: Progress = None,
     ) -> None:
         """Add items, or change those that are there. All of it happens, or nothing.
+
+        `upsert(ids, vectors, attributes)` takes arrays, `upsert(table, id=..., spaces=...)` an Arrow table, a stream
+        or a file, as `upsert_arrow` does, which has its arguments.
 
         Args:
             ids: n ids of one kind, int (within int64) or str.
@@ -178,6 +224,26 @@ class Catalog:
                 catalog is then what it was. Where the last item was in already, they stay, and it is raised
                 all the same.
         """
+        if id is not None:
+            if vectors is not None:
+                expected = "nothing beside a table, whose columns spaces={space: column} names"
+                raise _convert.invalid("vectors", expected, _convert.kind_of(vectors))
+            self.upsert_arrow(
+                ids,
+                id,
+                spaces,
+                attributes,
+                rows_per_change=rows_per_change,
+                num_threads=num_threads,
+                progress=progress,
+            )
+            return
+        for name, given in (("spaces", spaces), ("rows_per_change", rows_per_change)):
+            if given is not None:
+                expected = f"id= beside {name}=: the column of a table that has the ids"
+                raise _convert.invalid("id", expected, "none")
+        if _arrow.is_table(ids) and not hasattr(ids, "__array__"):
+            raise _convert.invalid("id", "the name of the column of ids, where a table comes", "none")
         if vectors is None:
             arrays = {}
         elif isinstance(vectors, Mapping):
@@ -196,21 +262,95 @@ class Catalog:
 
     def upsert_arrow(
         self,
-        table: ArrowStream | Path,
+        table: Table,
         id: str,
         spaces: Mapping[str, str] | None = None,
         attributes: Sequence[str] | None = None,
         *,
+        rows_per_change: int | None = None,
         num_threads: int = -1,
         progress: Progress = None,
     ) -> None:
-        """`upsert` from an Arrow table or a file; arguments as for `from_arrow`, with {space: column}."""
-        columns = {} if spaces is None else dict(spaces)
+        """`upsert` from an Arrow table, a stream or a file of any length.
+
+        By default the whole of it is one change: all of it happens, or nothing, and readers see the catalog of before
+        until all is there. The source is read batch by batch into a copy of the catalog that takes its place at the
+        end. With `rows_per_change` every so many rows are a change of their own, which readers see as it comes: what
+        breaks off (an error, Ctrl-C, an exception out of `progress` or of the source) leaves the changes before it,
+        whole, and nothing of the one that it was in. So after an error in row r, the rows before the last multiple of
+        `rows_per_change` up to r are in. A change of 65,536 rows is a good one; a graph takes small ones at twice the
+        cost of one large one.
+
+        Args:
+            table: as for `from_arrow`.
+            id: the column of ids. Each comes once in a change.
+            spaces: {space: column}. New items need every space; None, or a space left out, leaves vectors as they are,
+                and without any space all ids have to be there.
+            attributes: as for `from_arrow`; an attribute that is no column stays as it is.
+            rows_per_change: None for all in one change.
+            num_threads: -1 for every core.
+            progress: as for `from_arrow`.
+
+        Raises:
+            ValueError, TypeError, FormatError, KeyboardInterrupt: as `from_arrow` does, and for values of another
+                type than the attribute has. Rows are counted from the beginning of the source.
+            KeyError: without spaces, an id that is not there.
+        """
+        if spaces is not None and not isinstance(spaces, Mapping):
+            raise _convert.wrong_type("spaces", "{space: column}", _convert.kind_of(spaces))
+        columns = [
+            (_convert.text("spaces", name), _convert.text(f"spaces[{name!r}]", column))
+            for name, column in ({} if spaces is None else spaces).items()
+        ]
         names = _names(attributes)
-        wanted = None if names is None else [id, *columns.values(), *names]
-        stream = _arrow.stream(table, wanted)
+        wanted = None if names is None else [id, *(column for _, column in columns), *names]
+        size = None if rows_per_change is None else _convert.integer("rows_per_change", rows_per_change, 1)
+        num_threads = _convert.threads(num_threads)
         hook = _progress.hook(progress, "building")
-        self._core.upsert_arrow(stream, id, list(columns.items()), names, _convert.threads(num_threads), hook)
+        stream, rows = _arrow.stream_and_rows(table, wanted)
+        self._core.upsert_arrow(stream, id, columns, names, rows, size, num_threads, hook)
+
+    def to_arrow(
+        self,
+        ids: Ids | None = None,
+        *,
+        spaces: Sequence[str] | Mapping[str, str] | None = None,
+        attributes: Sequence[str] | None = None,
+        id: str = "id",
+    ) -> ArrowTable:
+        """Items as an Arrow table that any Arrow library reads, in batches, without pyarrow.
+
+        A catalog is such a table itself: `polars.DataFrame(catalog)`, `pyarrow.table(catalog)`. What comes back is of
+        the moment of this call, whatever changes meanwhile, and may be read more than once.
+
+        Args:
+            ids: the items, in this order; None for all, in the order of `ids`. KeyError if one is not there.
+            spaces: names, or {space: column} to name columns otherwise; None for all.
+            attributes: names; None for all.
+            id: the name of the column of ids.
+
+        Returns:
+            An object with `__arrow_c_stream__`, `len` and `columns`. Ids are int64 or string; vectors fixed-size lists
+            of float16 where that is what is reported (dtype or rescore "f16"), else of float32, which for "i8" are the
+            rounded numbers; attributes bool, int64, double, timestamp[us, UTC], string or list of string, with nulls.
+        """
+        if isinstance(spaces, Mapping):
+            columns = [
+                (_convert.text("spaces", name), _convert.text(f"spaces[{name!r}]", column))
+                for name, column in spaces.items()
+            ]
+        elif spaces is None:
+            columns = None
+        elif isinstance(spaces, str) or not isinstance(spaces, Sequence):
+            raise _convert.wrong_type("spaces", "names, or {space: column}", _convert.kind_of(spaces))
+        else:
+            columns = [(_convert.text("spaces", name), name) for name in spaces]
+        wanted = None if ids is None else _convert.ids("ids", ids)
+        return self._core.export(_convert.text("id", id), columns, _names(attributes), wanted)
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        """All items, as `to_arrow` gives them."""
+        return self.to_arrow().__arrow_c_stream__(requested_schema)
 
     def remove(self, ids: Ids) -> None:
         """Remove items; KeyError, and nothing is removed, if one of the ids is not there."""

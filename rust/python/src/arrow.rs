@@ -1,8 +1,12 @@
-//! Arrow tables into catalog rows, through the PyCapsule interface: anything with
-//! `__arrow_c_stream__` (pyarrow, polars, DuckDB, arro3, …), without pyarrow.
+//! Arrow columns in the core's terms. They come through the PyCapsule interface, from anything with
+//! `__arrow_c_stream__` or `__arrow_c_array__` (pyarrow, polars, DuckDB, pandas, nanoarrow, …), without pyarrow;
+//! `stream` reads them batch by batch. Vectors in single precision and int8 are taken where they lie.
 //!
 //! The few conversions are written out here: the general `arrow-cast` crate would make the extension
 //! five times as large.
+
+use std::borrow::Cow;
+use std::ops::Range;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
@@ -10,74 +14,106 @@ use arrow_array::types::{
     Int8Type, TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType,
     TimestampSecondType, UInt16Type, UInt32Type, UInt64Type, UInt8Type,
 };
-use arrow_array::{Array, ArrayRef, RecordBatch, RecordBatchReader};
+use arrow_array::{Array, ArrayRef, RecordBatch};
 use arrow_schema::{ArrowError, DataType, Schema, TimeUnit};
+use perso_core::catalog::Piece;
 use perso_core::column::{ColumnType, Value};
 use perso_core::error::{Error, Result};
 use perso_core::ids::Ids;
+use perso_core::vectors::Numbers;
 
 /// A space to read: its name and the column that holds its vectors.
 pub type SpaceColumn = (String, String);
 
-/// What a table holds, in the core's terms.
-pub struct Rows {
-    pub ids: Ids,
-    /// Name, dimensions and numbers of each space.
-    pub vectors: Vec<(String, usize, Vec<f32>)>,
-    pub attributes: Vec<(String, ColumnType, Vec<Value>)>,
+/// A column of a table: its name and where it stands.
+type Place = (String, usize);
+
+/// Where a table has what a catalog takes.
+pub struct Columns {
+    id: Place,
+    /// Each with the name of its space, and the components that the schema states.
+    spaces: Vec<(String, Place, usize)>,
+    attributes: Vec<(Place, ColumnType)>,
 }
 
-/// Reads a whole stream. `attributes` of `None` takes every column that is neither the id nor a space.
-pub fn read(
-    reader: Box<dyn RecordBatchReader + Send>,
-    id: &str,
-    spaces: &[SpaceColumn],
-    attributes: Option<&[String]>,
-) -> Result<Rows> {
-    let schema = reader.schema();
-    let id_column = find(&schema, "id", id)?;
-    let mut rows = Rows {
-        ids: empty_ids(schema.field(id_column).data_type(), id)?,
-        vectors: Vec::new(),
-        attributes: Vec::new(),
-    };
-    let mut space_columns = Vec::new();
-    for (space, column) in spaces {
-        let at = find(&schema, "spaces", column)?;
-        let dim = match schema.field(at).data_type() {
-            DataType::FixedSizeList(_, len) => usize::try_from(*len).unwrap_or(0),
-            _ => 0, // the first row says it
+impl Columns {
+    /// `attributes` of `None` takes every column that is neither the id nor a space.
+    pub fn find(
+        schema: &Schema,
+        id: &str,
+        spaces: &[SpaceColumn],
+        attributes: Option<&[String]>,
+    ) -> Result<Self> {
+        let id = (id.to_owned(), find(schema, "id", id)?);
+        empty_ids(schema.field(id.1).data_type(), &id.0)?;
+        let mut columns = Columns {
+            id,
+            spaces: Vec::new(),
+            attributes: Vec::new(),
         };
-        space_columns.push(at);
-        rows.vectors.push((space.clone(), dim, Vec::new()));
+        for (space, column) in spaces {
+            let at = find(schema, "spaces", column)?;
+            let dim = match schema.field(at).data_type() {
+                DataType::FixedSizeList(_, len) => usize::try_from(*len).unwrap_or(0),
+                _ => 0, // the first row says it
+            };
+            let place = (column.clone(), at);
+            columns.spaces.push((space.clone(), place, dim));
+        }
+        for (at, field) in schema.fields().iter().enumerate() {
+            let is_space = || columns.spaces.iter().any(|(_, place, _)| place.1 == at);
+            let wanted = match attributes {
+                Some(names) => names.contains(field.name()),
+                None => at != columns.id.1 && !is_space(),
+            };
+            if wanted {
+                let kind = column_type(field.name(), field.data_type())?;
+                let place = (field.name().clone(), at);
+                columns.attributes.push((place, kind));
+            }
+        }
+        for name in attributes.unwrap_or_default() {
+            find(schema, "attributes", name)?;
+        }
+        Ok(columns)
     }
-    let mut attribute_columns = Vec::new();
-    for (at, field) in schema.fields().iter().enumerate() {
-        let wanted = match attributes {
-            Some(names) => names.contains(field.name()),
-            None => at != id_column && !space_columns.contains(&at),
+
+    /// The spaces that the table has vectors of.
+    pub fn space_names(&self) -> Vec<String> {
+        self.spaces.iter().map(|(name, ..)| name.clone()).collect()
+    }
+
+    /// Components of each space's vectors; 0 where the schema does not say and there is no row.
+    pub fn dims(&self, batch: Option<&RecordBatch>) -> Vec<usize> {
+        let dim = |(_, (_, at), stated): &(String, Place, usize)| {
+            let column = batch.filter(|batch| *stated == 0 && batch.num_rows() > 0);
+            column.map_or(*stated, |batch| first_len(batch.column(*at)))
         };
-        if wanted {
-            let kind = column_type(field.name(), field.data_type())?;
-            rows.attributes
-                .push((field.name().clone(), kind, Vec::new()));
-            attribute_columns.push(at);
-        }
+        self.spaces.iter().map(dim).collect()
     }
-    for name in attributes.unwrap_or_default() {
-        find(&schema, "attributes", name)?;
+
+    /// A batch in the core's terms; `row` is the place of its first row in the whole table.
+    pub fn piece<'a>(&self, batch: &'a RecordBatch, row: usize) -> Result<Piece<'a>> {
+        let (id, at) = &self.id;
+        let vectors = self.spaces.iter().map(|(_, (column, at), dim)| {
+            let dim = if *dim == 0 {
+                first_len(batch.column(*at))
+            } else {
+                *dim
+            };
+            numbers(batch.column(*at), column, dim, row)
+        });
+        let attributes = self.attributes.iter().map(|((name, at), kind)| {
+            let mut values = Vec::with_capacity(batch.num_rows());
+            read_values(batch.column(*at), name, *kind, row, &mut values)?;
+            Ok((name.clone(), *kind, values))
+        });
+        Ok(Piece {
+            ids: read_ids(batch.column(*at), id, row)?,
+            vectors: vectors.collect::<Result<_>>()?,
+            attributes: attributes.collect::<Result<_>>()?,
+        })
     }
-    for batch in reader {
-        let batch: RecordBatch = batch.map_err(failed)?;
-        read_ids(batch.column(id_column), id, &mut rows.ids)?;
-        for ((_, dim, numbers), &at) in rows.vectors.iter_mut().zip(&space_columns) {
-            read_vectors(batch.column(at), schema.field(at).name(), dim, numbers)?;
-        }
-        for ((_, kind, values), &at) in rows.attributes.iter_mut().zip(&attribute_columns) {
-            read_values(batch.column(at), *kind, values)?;
-        }
-    }
-    Ok(rows)
 }
 
 fn find(schema: &Schema, argument: &str, name: &str) -> Result<usize> {
@@ -95,7 +131,7 @@ fn find(schema: &Schema, argument: &str, name: &str) -> Result<usize> {
     })
 }
 
-fn failed(error: ArrowError) -> Error {
+pub fn failed(error: ArrowError) -> Error {
     Error::format(format!("the Arrow data cannot be read: {error}"))
 }
 
@@ -121,7 +157,15 @@ fn empty_ids(kind: &DataType, name: &str) -> Result<Ids> {
     }
 }
 
-fn read_ids(column: &ArrayRef, name: &str, ids: &mut Ids) -> Result<()> {
+fn read_ids(column: &ArrayRef, name: &str, row: usize) -> Result<Ids> {
+    if column.null_count() > 0 {
+        let at = row
+            + (0..column.len())
+                .position(|i| column.is_null(i))
+                .unwrap_or(0);
+        let got = format!("a null in {name:?}, row {at}");
+        return Err(Error::invalid("id", "a column without nulls", got));
+    }
     let null = || {
         Error::invalid(
             "id",
@@ -129,19 +173,17 @@ fn read_ids(column: &ArrayRef, name: &str, ids: &mut Ids) -> Result<()> {
             format!("a null in {name:?}"),
         )
     };
-    match ids {
-        Ids::Int(ids) => {
-            for number in integers("id", column)? {
-                ids.push(number.ok_or_else(null)?);
-            }
+    Ok(match empty_ids(column.data_type(), name)? {
+        Ids::Int(_) => {
+            let found = integers("id", column)?.into_iter();
+            Ids::Int(found.map(|id| id.ok_or_else(null)).collect::<Result<_>>()?)
         }
-        Ids::Str(ids) => {
-            for text in texts(column.as_ref()) {
-                ids.push(text.ok_or_else(null)?);
-            }
+        // A dictionary may have null entries.
+        Ids::Str(_) => {
+            let found = texts(column.as_ref()).into_iter();
+            Ids::Str(found.map(|id| id.ok_or_else(null)).collect::<Result<_>>()?)
         }
-    }
-    Ok(())
+    })
 }
 
 /// Every integer type as i64.
@@ -193,7 +235,7 @@ fn floats(column: &dyn Array) -> Vec<Option<f64>> {
 }
 
 /// Instants and dates as microseconds since the epoch. Nanoseconds are rounded down.
-fn instants(column: &dyn Array) -> Result<Vec<Option<i64>>> {
+fn instants(argument: &str, column: &dyn Array) -> Result<Vec<Option<i64>>> {
     const DAY: i64 = 86_400_000_000;
     let scaled = |values: Vec<Option<i64>>, factor: i64| {
         values
@@ -201,7 +243,7 @@ fn instants(column: &dyn Array) -> Result<Vec<Option<i64>>> {
             .map(|value| {
                 let scale = |v: i64| {
                     v.checked_mul(factor).ok_or_else(|| {
-                        Error::invalid("attributes", "instants within int64 microseconds", v)
+                        Error::invalid(argument, "instants within int64 microseconds", v)
                     })
                 };
                 value.map(scale).transpose()
@@ -270,16 +312,25 @@ fn texts(column: &dyn Array) -> Vec<Option<Box<str>>> {
     }
 }
 
-fn read_vectors(
-    column: &ArrayRef,
-    name: &str,
-    dim: &mut usize,
-    numbers: &mut Vec<f32>,
-) -> Result<()> {
+/// The length of a column's first list that is there; 0 where none is.
+fn first_len(column: &ArrayRef) -> usize {
+    let first = (0..column.len()).find(|i| column.is_valid(*i));
+    match (column.data_type(), first) {
+        (DataType::FixedSizeList(_, len), _) => usize::try_from(*len).unwrap_or(0),
+        (DataType::List(_), Some(i)) => column.as_list::<i32>().value(i).len(),
+        (DataType::LargeList(_), Some(i)) => column.as_list::<i64>().value(i).len(),
+        _ => 0,
+    }
+}
+
+/// Vectors of `dim` components: single precision and int8 as they lie in the table, halves and doubles converted.
+fn numbers<'a>(column: &'a ArrayRef, name: &str, dim: usize, row: usize) -> Result<Numbers<'a>> {
     let wrong = |got: String| {
         Error::wrong_type(
             "spaces",
-            format!("column {name:?} of lists of floats, all of one length and without nulls"),
+            format!(
+                "column {name:?} of lists of floats or int8, all of one length and without nulls"
+            ),
             got,
         )
     };
@@ -287,41 +338,69 @@ fn read_vectors(
         DataType::FixedSizeList(item, _) | DataType::List(item) | DataType::LargeList(item) => item,
         other => return Err(wrong(other.to_string())),
     };
-    if !item.data_type().is_floating() {
+    if !item.data_type().is_floating() && *item.data_type() != DataType::Int8 {
         return Err(wrong(column.data_type().to_string()));
     }
     if column.null_count() > 0 {
-        return Err(wrong("nulls".into()));
+        let null = (0..column.len()).position(|i| column.is_null(i));
+        return Err(wrong(format!(
+            "nulls, the first in row {}",
+            row + null.unwrap_or(0)
+        )));
     }
-    for row in 0..column.len() {
-        let values = match column.data_type() {
-            DataType::FixedSizeList(..) => column.as_fixed_size_list().value(row),
-            DataType::List(_) => column.as_list::<i32>().value(row),
-            _ => column.as_list::<i64>().value(row),
-        };
-        if *dim == 0 {
-            *dim = values.len();
-        }
-        if values.len() != *dim {
-            return Err(wrong(format!("lists of {} and of {}", dim, values.len())));
-        }
-        if values.null_count() > 0 {
-            return Err(wrong(format!("a null inside the list of row {row}")));
-        }
-        match values.data_type() {
-            DataType::Float32 => {
-                numbers.extend_from_slice(values.as_primitive::<Float32Type>().values());
+    // The lists lie one after another, so they are one run of the values.
+    let run = |offsets: &mut dyn Iterator<Item = (usize, usize)>| -> Result<Range<usize>> {
+        let mut found: Option<Range<usize>> = None;
+        for (start, end) in offsets {
+            if end - start != dim {
+                return Err(wrong(format!("lists of {dim} and of {}", end - start)));
             }
-            // A double beyond f32 becomes infinite here and is refused with its row by the store.
-            _ => numbers.extend(
-                floats(values.as_ref())
-                    .into_iter()
-                    .flatten()
-                    .map(|v| v as f32),
-            ),
+            found = Some(found.map_or(start, |found| found.start)..end);
+        }
+        Ok(found.unwrap_or(0..0))
+    };
+    let (values, run) = match column.data_type() {
+        DataType::FixedSizeList(..) => {
+            let list = column.as_fixed_size_list();
+            (list.values(), 0..list.values().len())
+        }
+        DataType::List(_) => {
+            let list = column.as_list::<i32>();
+            let pairs = list.value_offsets().windows(2);
+            let run = run(&mut pairs.map(|pair| (pair[0] as usize, pair[1] as usize)))?;
+            (list.values(), run)
+        }
+        _ => {
+            let list = column.as_list::<i64>();
+            let pairs = list.value_offsets().windows(2);
+            let run = run(&mut pairs.map(|pair| (pair[0] as usize, pair[1] as usize)))?;
+            (list.values(), run)
+        }
+    };
+    if values.null_count() > 0 {
+        if let Some(null) = run.clone().position(|at| values.is_null(at)) {
+            let at = row + null / dim.max(1);
+            return Err(wrong(format!("a null inside the list of row {at}")));
         }
     }
-    Ok(())
+    macro_rules! run_of {
+        ($kind:ty) => {
+            &values.as_primitive::<$kind>().values()[run]
+        };
+    }
+    Ok(match values.data_type() {
+        DataType::Float32 => Numbers::F32(Cow::Borrowed(run_of!(Float32Type))),
+        DataType::Int8 => Numbers::I8(run_of!(Int8Type)),
+        DataType::Float16 => {
+            let halves = run_of!(Float16Type).iter();
+            Numbers::F32(halves.map(|v| f32::from(*v)).collect())
+        }
+        // A double beyond f32 becomes infinite here and is refused with its row by the space.
+        _ => {
+            let doubles = run_of!(Float64Type).iter();
+            Numbers::F32(doubles.map(|v| *v as f32).collect())
+        }
+    })
 }
 
 fn column_type(name: &str, kind: &DataType) -> Result<ColumnType> {
@@ -331,46 +410,85 @@ fn column_type(name: &str, kind: &DataType) -> Result<ColumnType> {
         kind if kind.is_floating() => ColumnType::Float,
         DataType::Timestamp(..) | DataType::Date32 | DataType::Date64 => ColumnType::Time,
         kind if is_text(kind) => ColumnType::Str,
-        DataType::List(item) | DataType::LargeList(item) if is_text(item.data_type()) => {
+        DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _)
+            if is_text(item.data_type()) =>
+        {
             ColumnType::StrList
         }
-        other => {
-            return Err(Error::wrong_type(
-                "attributes",
-                "columns of bool, integers, floats, timestamps, dates, text or lists of text \
-                 (name the ones to take)",
-                format!("column {name:?} of {other}"),
-            ))
+        DataType::Dictionary(_, values) if !matches!(**values, DataType::Dictionary(..)) => {
+            match column_type(name, values)? {
+                ColumnType::StrList => return Err(unknown(name, kind)),
+                plain => plain,
+            }
         }
+        other => return Err(unknown(name, other)),
     })
 }
 
-fn read_values(column: &ArrayRef, kind: ColumnType, out: &mut Vec<Value>) -> Result<()> {
+fn unknown(name: &str, kind: &DataType) -> Error {
+    let hint = if kind.is_decimal() {
+        ", which no attribute can hold exactly: cast it to float64, or to int64 in a smaller unit"
+    } else {
+        ""
+    };
+    Error::wrong_type(
+        "attributes",
+        "columns of bool, integers, floats, timestamps, dates, text or lists of text \
+         (name the ones to take)",
+        format!("column {name:?} of {kind}{hint}"),
+    )
+}
+
+fn read_values(
+    column: &ArrayRef,
+    name: &str,
+    kind: ColumnType,
+    row: usize,
+    out: &mut Vec<Value>,
+) -> Result<()> {
     fn put<T>(out: &mut Vec<Value>, values: Vec<Option<T>>, wrap: impl Fn(T) -> Value) {
         out.extend(values.into_iter().map(|v| v.map_or(Value::Null, &wrap)));
     }
+    let argument = || format!("attributes[{name:?}]");
     match kind {
-        ColumnType::Bool => put(out, column.as_boolean().iter().collect(), Value::Bool),
-        ColumnType::Int => put(out, integers("attributes", column)?, Value::Int),
-        ColumnType::Float => put(out, floats(column), Value::Float),
-        ColumnType::Time => put(out, instants(column)?, Value::Time),
         ColumnType::Str => put(out, texts(column), Value::Str),
+        // Of other values than text: an entry stands for every row with its key.
+        _ if matches!(column.data_type(), DataType::Dictionary(..)) => {
+            let dictionary = column.as_any_dictionary();
+            let mut entries = Vec::new();
+            read_values(dictionary.values(), name, kind, row, &mut entries)?;
+            let keys = if entries.is_empty() {
+                vec![0; column.len()]
+            } else {
+                dictionary.normalized_keys()
+            };
+            let entry = |(i, key): (usize, usize)| match column.is_valid(i) {
+                true => entries.get(key).cloned().unwrap_or(Value::Null),
+                false => Value::Null,
+            };
+            out.extend(keys.into_iter().enumerate().map(entry));
+        }
+        ColumnType::Bool => put(out, column.as_boolean().iter().collect(), Value::Bool),
+        ColumnType::Int => put(out, integers(&argument(), column)?, Value::Int),
+        ColumnType::Float => put(out, floats(column), Value::Float),
+        ColumnType::Time => put(out, instants(&argument(), column)?, Value::Time),
         ColumnType::StrList => {
-            for row in 0..column.len() {
-                if column.is_null(row) {
+            for i in 0..column.len() {
+                if column.is_null(i) {
                     out.push(Value::Null);
                     continue;
                 }
                 let values = match column.data_type() {
-                    DataType::List(_) => column.as_list::<i32>().value(row),
-                    _ => column.as_list::<i64>().value(row),
+                    DataType::List(_) => column.as_list::<i32>().value(i),
+                    DataType::LargeList(_) => column.as_list::<i64>().value(i),
+                    _ => column.as_fixed_size_list().value(i),
                 };
                 let texts: Option<Vec<Box<str>>> = texts(values.as_ref()).into_iter().collect();
                 out.push(Value::StrList(texts.ok_or_else(|| {
                     Error::invalid(
-                        "attributes",
+                        argument(),
                         "lists of text without nulls inside",
-                        format!("a null inside the list of row {row}"),
+                        format!("a null inside the list of row {}", row + i),
                     )
                 })?));
             }

@@ -12,14 +12,15 @@ use perso_core::metric::{Dtype, Metric};
 use perso_core::vectors::{Ask, Layout, Rescore, Spec};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use pyo3_arrow::input::AnyRecordBatch;
 
 use crate::arrow;
 use crate::attributes;
 use crate::convert::{self, Filter, Table};
 use crate::error::Outcome;
+use crate::export::{Export, Wanted};
 use crate::index::Hits;
 use crate::progress;
+use crate::stream::{self, Stream};
 
 /// What Python says of a space besides its name and dim: (metric, dtype, M, ef_construction, layout, rescore).
 type Options = (String, String, usize, usize, String, Option<String>);
@@ -45,6 +46,11 @@ impl Catalog {
         self.core.read()
     }
 
+    /// What tells it from other catalogs.
+    fn place(&self) -> usize {
+        std::ptr::from_ref(self) as usize
+    }
+
     fn look<T: Send>(&self, py: Python<'_>, f: impl FnOnce(&Core) -> T + Send) -> T {
         py.detach(|| f(&self.read()))
     }
@@ -56,6 +62,7 @@ impl Catalog {
         num_threads: i64,
         progress: Option<Py<PyAny>>,
     ) -> Outcome<()> {
+        stream::not_into(self.place())?;
         let rows = upsert.ids.len();
         progress::run_many(py, progress, rows, |hook| {
             self.core
@@ -79,31 +86,33 @@ impl Catalog {
     #[allow(clippy::too_many_arguments)] // One for each argument of the Python method.
     fn from_arrow(
         py: Python<'_>,
-        table: AnyRecordBatch,
+        table: &Bound<'_, PyAny>,
         id: &str,
         spaces: Vec<ArrowSpace>,
         attributes: Option<Vec<String>>,
         seed: u64,
+        rows: Option<usize>,
         num_threads: i64,
         progress: Option<Py<PyAny>>,
     ) -> Outcome<Self> {
-        let columns: Vec<arrow::SpaceColumn> = spaces
+        let named: Vec<arrow::SpaceColumn> = spaces
             .iter()
             .map(|(name, column, ..)| (name.clone(), column.clone()))
             .collect();
-        let reader = table.into_reader()?;
-        let rows = py.detach(|| arrow::read(reader, id, &columns, attributes.as_deref()))?;
-        for ((name, _, dim, ..), (_, found, _)) in spaces.iter().zip(&rows.vectors) {
-            check_dim(name, *dim, *found)?;
-        }
-        let spaces = spaces
-            .into_iter()
-            .zip(&rows.vectors)
-            .map(|((name, _, dim, options), (_, found, _))| (name, dim.unwrap_or(*found), options))
-            .collect();
-        let catalog = Catalog::new(spaces, seed)?;
-        catalog.write(py, upsert_of(rows), num_threads, progress)?;
-        Ok(catalog)
+        let batches = stream::reader(table)?;
+        let columns = arrow::Columns::find(&batches.schema(), id, &named, attributes.as_deref())?;
+        let catalog = progress::run(py, progress, |hook| {
+            let mut stream = Stream::new(batches, columns, rows);
+            let mut described = Vec::with_capacity(spaces.len());
+            for ((name, _, dim, options), found) in spaces.into_iter().zip(stream.dims()?) {
+                check_dim(&name, dim, found)?;
+                described.push((name, spec_of(dim.unwrap_or(found), options, seed)?));
+            }
+            let empty = Core::new(described)?;
+            let made = stream.pour(empty.clone(), usize::MAX, num_threads, hook)?;
+            Ok(made.unwrap_or(empty))
+        })?;
+        Ok(Catalog::wrap(catalog))
     }
 
     fn upsert(
@@ -127,29 +136,68 @@ impl Catalog {
     fn upsert_arrow(
         &self,
         py: Python<'_>,
-        table: AnyRecordBatch,
+        table: &Bound<'_, PyAny>,
         id: &str,
         spaces: Vec<arrow::SpaceColumn>,
         attributes: Option<Vec<String>>,
+        rows: Option<usize>,
+        rows_per_change: Option<usize>,
         num_threads: i64,
         progress: Option<Py<PyAny>>,
     ) -> Outcome<()> {
-        let reader = table.into_reader()?;
-        let rows = py.detach(|| arrow::read(reader, id, &spaces, attributes.as_deref()))?;
-        let dims = self.look(py, |core| {
-            core.specs()
-                .map(|(name, spec)| (name.to_owned(), spec.dim))
-                .collect::<Vec<_>>()
-        });
-        for (name, found, _) in &rows.vectors {
-            let known = dims.iter().find(|(space, _)| space == name);
-            check_dim(name, known.map(|(_, dim)| *dim), *found)?;
-        }
-        self.write(py, upsert_of(rows), num_threads, progress)
+        stream::not_into(self.place())?;
+        let batches = stream::reader(table)?;
+        let columns = arrow::Columns::find(&batches.schema(), id, &spaces, attributes.as_deref())?;
+        progress::run(py, progress, |hook| {
+            let _into = stream::Into::catalog(self.place());
+            let mut stream = Stream::new(batches, columns, rows);
+            let now = self.read();
+            for ((name, _), found) in spaces.iter().zip(stream.dims()?) {
+                let known = now.specs().find(|(space, _)| space == name);
+                check_dim(name, known.map(|(_, spec)| spec.dim), found)?;
+            }
+            drop(now);
+            let most = rows_per_change.unwrap_or(usize::MAX);
+            loop {
+                // Other writers wait while a change is made, and not while its rows come.
+                if rows_per_change.is_some() {
+                    stream.gather(most, hook)?;
+                }
+                if stream.is_done()? {
+                    return Ok(());
+                }
+                self.core.write(|core| {
+                    if let Some(next) = stream.pour(core.clone(), most, num_threads, hook)? {
+                        *core = next;
+                    }
+                    Ok(())
+                })?;
+            }
+        })
+    }
+
+    /// Rows as a stream of Arrow batches, out of the catalog as it is now.
+    fn export(
+        &self,
+        py: Python<'_>,
+        id: String,
+        spaces: Option<Vec<arrow::SpaceColumn>>,
+        attributes: Option<Vec<String>>,
+        ids: Option<&Bound<'_, PyAny>>,
+    ) -> Outcome<Export> {
+        let ids = convert::optional_ids("ids", ids)?;
+        let wanted = Wanted {
+            id,
+            spaces,
+            attributes,
+            ids,
+        };
+        py.detach(|| Ok(Export::new(self.read(), wanted)?))
     }
 
     fn remove(&self, py: Python<'_>, ids: &Bound<'_, PyAny>) -> Outcome<()> {
         let ids = convert::ids("ids", ids)?;
+        stream::not_into(self.place())?;
         py.detach(|| Ok(self.core.write(|core| core.remove(&ids))?))
     }
 
@@ -393,26 +441,13 @@ fn options_of(spec: &Spec) -> Options {
 }
 
 /// Refuses a column of other dimensions than its space has. A column without rows may have none.
-fn check_dim(space: &str, dim: Option<usize>, found: usize) -> Outcome<()> {
+fn check_dim(space: &str, dim: Option<usize>, found: usize) -> Result<(), Error> {
     match dim {
         Some(dim) if found != 0 && dim != found => Err(Error::invalid(
             format!("spaces[{space:?}]"),
             format!("vectors of {dim} components"),
             format!("vectors of {found}"),
-        )
-        .into()),
+        )),
         _ => Ok(()),
-    }
-}
-
-fn upsert_of(rows: arrow::Rows) -> Upsert {
-    Upsert {
-        ids: rows.ids,
-        vectors: rows
-            .vectors
-            .into_iter()
-            .map(|(name, _, numbers)| (name, numbers))
-            .collect(),
-        attributes: rows.attributes,
     }
 }

@@ -10,6 +10,7 @@ mod candidates;
 mod catalog;
 mod convert;
 mod error;
+mod export;
 mod foreign;
 mod index;
 mod kernels;
@@ -19,6 +20,7 @@ mod profile;
 mod progress;
 mod ranking;
 mod slate;
+mod stream;
 
 use pyo3::prelude::*;
 
@@ -33,6 +35,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     kernels::register(module)?;
     module.add_class::<index::Index>()?;
     module.add_class::<catalog::Catalog>()?;
+    module.add_class::<export::Export>()?;
     module.add_class::<policy::Policy>()?;
     module.add_class::<candidates::Candidates>()?;
     module.add_class::<profile::ProfilePlan>()?;

@@ -98,8 +98,18 @@ impl Catalog {
                 ));
             }
         }
+        self.check_attributes(count, &upsert.attributes)?;
+        Ok(vectors)
+    }
+
+    /// Refuses attribute values that could not be written.
+    pub(super) fn check_attributes(
+        &self,
+        count: usize,
+        attributes: &[(String, ColumnType, Vec<Value>)],
+    ) -> Result<()> {
         let mut names: Vec<&str> = Vec::new();
-        for (name, kind, values) in &upsert.attributes {
+        for (name, kind, values) in attributes {
             let argument = format!("attributes[{name:?}]");
             if name.is_empty() || names.contains(&&**name) {
                 return Err(Error::invalid(
@@ -122,7 +132,7 @@ impl Catalog {
                 .iter()
                 .try_for_each(|value| column.check(name, value))?;
         }
-        Ok(vectors)
+        Ok(())
     }
 
     /// Gives every item of the call a new row with its new vectors (old ones where a space is not
@@ -180,7 +190,7 @@ impl Catalog {
         Ok(rows)
     }
 
-    fn write_attributes(
+    pub(super) fn write_attributes(
         &mut self,
         rows: &[u32],
         attributes: &[(String, ColumnType, Vec<Value>)],
@@ -226,7 +236,7 @@ impl Catalog {
     }
 
     /// Takes rows out of the graphs.
-    fn take_out(&mut self, rows: &[u32], threads: usize) -> Result<()> {
+    pub(super) fn take_out(&mut self, rows: &[u32], threads: usize) -> Result<()> {
         if rows.is_empty() {
             return Ok(());
         }
@@ -259,12 +269,12 @@ impl Catalog {
     }
 
     /// Wraps, because a file may state any generation, and what matters is that it is another one.
-    fn next_generation(&mut self) {
+    pub(super) fn next_generation(&mut self) {
         self.generation = self.generation.wrapping_add(1);
     }
 
     /// Drops dead rows when there are too many beside the live ones.
-    fn compact_if_due(&mut self) -> Result<()> {
+    pub(super) fn compact_if_due(&mut self) -> Result<()> {
         if compaction_is_due(self.ids.rows_len(), self.ids.len()) {
             self.compact()?;
         }

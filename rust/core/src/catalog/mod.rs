@@ -7,6 +7,9 @@
 //! A catalog is a value: a copy costs a few references, shares everything, and the two may change apart
 //! (`store::{Buf, Paged}`). `live::Live` makes of that one catalog that is read while it changes.
 
+mod bulk;
+#[cfg(test)]
+mod bulk_tests;
 mod change;
 mod file;
 mod hash;
@@ -14,6 +17,7 @@ mod source;
 #[cfg(test)]
 mod tests;
 
+pub use bulk::{Bulk, Piece};
 pub use change::Upsert;
 
 use std::collections::BTreeMap;

@@ -10,6 +10,7 @@
 
 mod buf;
 mod claim;
+mod codes;
 mod lookup;
 mod paged;
 mod quantise;

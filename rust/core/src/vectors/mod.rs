@@ -5,6 +5,7 @@
 //! - `teach`: the links that a sample of queries adds to a graph.
 //! - `tune`: how much of the exact answer that finds, and the breadth that finds enough.
 //! - `file`: the sections in a file; `adopt`: a graph that was made elsewhere.
+//! - `numbers`: vectors as a table brings them, appended piece by piece and linked at the end.
 //!
 //! A [`Layout`] is a set of parts beside the store. Where a new part goes: a field of [`Vectors`], kept in
 //! step with the store in `link` (and so in `keep`), its bytes in [`Bytes`], its sections in
@@ -14,12 +15,14 @@
 
 mod adopt;
 mod file;
+mod numbers;
 mod sample;
 mod search;
 mod spec;
 mod teach;
 mod tune;
 
+pub use numbers::Numbers;
 pub use search::{default_ef, Ask, Found, MIPS_SCAN_BYTES, SCAN_BYTES};
 pub use spec::{Layout, Rescore, Spec};
 pub use teach::Lesson;

@@ -1,0 +1,200 @@
+//! A stream of Arrow data into a catalog, batch by batch: what is held at once is the catalog, one batch of the
+//! stream, and a piece of it in the core's terms.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+
+use arrow_array::{RecordBatch, RecordBatchReader};
+use perso_core::catalog::{Bulk, Catalog};
+use perso_core::error::{Error, Result};
+use perso_core::hnsw::Hook;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3_arrow::{PyRecordBatch, PyRecordBatchReader};
+
+use crate::arrow::{self, Columns};
+use crate::error::Outcome;
+
+/// Rows of a piece at the most, and bytes of its vectors in single precision.
+const PIECE_ROWS: usize = 65_536;
+const PIECE_BYTES: usize = 16 << 20;
+
+/// Batches of anything that hands over Arrow data. A stream is preferred: an object that offers an array as well may
+/// be in several parts, which an array cannot be.
+pub fn reader(table: &Bound<'_, PyAny>) -> Outcome<Box<dyn RecordBatchReader + Send>> {
+    if table.hasattr(intern!(table.py(), "__arrow_c_stream__"))? {
+        return Ok(table.extract::<PyRecordBatchReader>()?.into_reader()?);
+    }
+    let batch = table.extract::<PyRecordBatch>()?.into_inner();
+    let schema = batch.schema();
+    let batches = arrow_array::RecordBatchIterator::new([Ok(batch)], schema);
+    Ok(Box::new(batches))
+}
+
+/// A stream being read.
+pub struct Stream {
+    batches: Box<dyn RecordBatchReader + Send>,
+    columns: Columns,
+    /// What is left of the batch that is being read, and where its first row lies in the stream.
+    rest: Option<RecordBatch>,
+    row: usize,
+    /// Batches that come after it, read ahead.
+    ahead: VecDeque<RecordBatch>,
+    /// Rows in all, as far as somebody knows.
+    expected: usize,
+}
+
+impl Stream {
+    pub fn new(
+        batches: Box<dyn RecordBatchReader + Send>,
+        columns: Columns,
+        expected: Option<usize>,
+    ) -> Self {
+        Stream {
+            batches,
+            columns,
+            rest: None,
+            row: 0,
+            ahead: VecDeque::new(),
+            expected: expected.unwrap_or(0),
+        }
+    }
+
+    /// Components of each space's vectors, by the schema or the first row; 0 where neither is there.
+    pub fn dims(&mut self) -> Result<Vec<usize>> {
+        self.fill()?;
+        Ok(self.columns.dims(self.rest.as_ref()))
+    }
+
+    /// Reads on until there is a row.
+    fn fill(&mut self) -> Result<()> {
+        while self.rest.as_ref().is_none_or(|rest| rest.num_rows() == 0) {
+            // Let go before the next one is made.
+            self.rest = None;
+            let next = match self.ahead.pop_front() {
+                Some(batch) => Some(batch),
+                None => self.batches.next().transpose().map_err(arrow::failed)?,
+            };
+            match next {
+                Some(batch) => self.rest = Some(batch),
+                None => break,
+            }
+        }
+        Ok(())
+    }
+
+    /// The next rows, at most so many, and where the first of them lies.
+    fn next(&mut self, most: usize) -> Result<Option<(usize, RecordBatch)>> {
+        self.fill()?;
+        let Some(rest) = self.rest.take() else {
+            return Ok(None);
+        };
+        let dims: usize = self.columns.dims(Some(&rest)).iter().sum();
+        let fit = (PIECE_BYTES / 4 / dims.max(1)).clamp(1, PIECE_ROWS);
+        let rows = rest.num_rows().min(fit).min(most);
+        self.rest = Some(rest.slice(rows, rest.num_rows() - rows));
+        let at = self.row;
+        self.row += rows;
+        Ok(Some((at, rest.slice(0, rows))))
+    }
+
+    /// Reads ahead, until there are so many rows or no more.
+    pub fn gather(&mut self, most: usize, hook: Hook<'_>) -> Result<()> {
+        self.fill()?;
+        let read = self.rest.iter().chain(&self.ahead);
+        let mut rows: usize = read.map(RecordBatch::num_rows).sum();
+        while rows < most {
+            let Some(batch) = self.batches.next().transpose().map_err(arrow::failed)? else {
+                break;
+            };
+            rows += batch.num_rows();
+            self.ahead.push_back(batch);
+            // So that a slow source can be interrupted: nothing has been done since the last that was told.
+            if !hook(self.row, self.row.max(self.expected) + 1) {
+                return Err(Error::Interrupted);
+            }
+        }
+        Ok(())
+    }
+
+    /// One change out of the next rows, at most so many. `None` when there are none any more.
+    pub fn pour(
+        &mut self,
+        catalog: Catalog,
+        most: usize,
+        num_threads: i64,
+        hook: Hook<'_>,
+    ) -> Result<Option<Catalog>> {
+        let before = self.row;
+        let mut bulk = Bulk::new(catalog, &self.columns.space_names())?.starting_at(before);
+        let weight = bulk.weight();
+        while bulk.len() < most {
+            let Some((at, batch)) = self.next(most - bulk.len())? else {
+                break;
+            };
+            bulk.put(self.columns.piece(&batch, at)?)?;
+            // Of a stream that does not say how long it is, one more row is always to come.
+            let known = match self.expected >= self.row {
+                true => weight * self.expected,
+                false => weight * self.row + 1,
+            };
+            if !hook(weight * before + bulk.len(), known) {
+                return Err(Error::Interrupted);
+            }
+        }
+        if bulk.is_empty() {
+            return Ok(None);
+        }
+        let read = weight * before + bulk.len();
+        let ended = bulk.len() < most;
+        let rows = if ended {
+            self.row
+        } else {
+            self.row.max(self.expected)
+        };
+        let linking = |done: usize, _: usize| hook(read + done, weight * rows);
+        let catalog = bulk.finish(num_threads, &linking)?;
+        hook(weight * self.row, weight * rows);
+        Ok(Some(catalog))
+    }
+
+    /// Whether the stream is at its end; reads on where it has to.
+    pub fn is_done(&mut self) -> Result<bool> {
+        self.fill()?;
+        Ok(self.rest.is_none())
+    }
+}
+
+thread_local! {
+    /// The catalogs that streams read by this thread go into.
+    static INTO: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
+}
+
+/// For as long as a stream goes into a catalog.
+pub struct Into;
+
+impl Into {
+    pub fn catalog(place: usize) -> Self {
+        INTO.with_borrow_mut(|into| into.push(place));
+        Into
+    }
+}
+
+impl Drop for Into {
+    fn drop(&mut self) {
+        INTO.with_borrow_mut(|into| into.pop());
+    }
+}
+
+/// Refuses a change that a stream makes of the catalog it goes into: changes wait for each other, so it would wait
+/// for itself.
+pub fn not_into(place: usize) -> Result<()> {
+    if INTO.with_borrow(|into| into.contains(&place)) {
+        return Err(Error::invalid(
+            "table",
+            "a stream that does not change the catalog it goes into",
+            "one that does",
+        ));
+    }
+    Ok(())
+}
