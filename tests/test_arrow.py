@@ -336,7 +336,7 @@ COLUMN_ERRORS = {
         "it",
         lambda x: pa.array([["a", None]] * N),
         ValueError,
-        "attributes: .*null.*row 0",
+        r"attributes\W+it.*null.*row 0",
     ),
     "a NaN attribute": ("it", lambda x: pa.array([np.nan] * N), ValueError, "it.*NaN"),
     "an integer beyond int64": ("it", lambda x: pa.array([2**64 - 1] * N, pa.uint64()), ValueError, "int64"),

@@ -53,6 +53,7 @@ impl Columns {
         };
         for (space, column) in spaces {
             let at = find(schema, "spaces", column)?;
+            check_lists(column, schema.field(at).data_type())?;
             let dim = match schema.field(at).data_type() {
                 DataType::FixedSizeList(_, len) => usize::try_from(*len).unwrap_or(0),
                 _ => 0, // the first row says it
@@ -323,24 +324,29 @@ fn first_len(column: &ArrayRef) -> usize {
     }
 }
 
+fn no_vectors(name: &str, got: String) -> Error {
+    Error::wrong_type(
+        "spaces",
+        format!("column {name:?} of lists of floats or int8, all of one length and without nulls"),
+        got,
+    )
+}
+
+/// Refuses a column that is none of vectors.
+fn check_lists(name: &str, kind: &DataType) -> Result<()> {
+    match kind {
+        DataType::FixedSizeList(item, _) | DataType::List(item) | DataType::LargeList(item)
+            if item.data_type().is_floating() || *item.data_type() == DataType::Int8 =>
+        {
+            Ok(())
+        }
+        other => Err(no_vectors(name, other.to_string())),
+    }
+}
+
 /// Vectors of `dim` components: single precision and int8 as they lie in the table, halves and doubles converted.
 fn numbers<'a>(column: &'a ArrayRef, name: &str, dim: usize, row: usize) -> Result<Numbers<'a>> {
-    let wrong = |got: String| {
-        Error::wrong_type(
-            "spaces",
-            format!(
-                "column {name:?} of lists of floats or int8, all of one length and without nulls"
-            ),
-            got,
-        )
-    };
-    let item = match column.data_type() {
-        DataType::FixedSizeList(item, _) | DataType::List(item) | DataType::LargeList(item) => item,
-        other => return Err(wrong(other.to_string())),
-    };
-    if !item.data_type().is_floating() && *item.data_type() != DataType::Int8 {
-        return Err(wrong(column.data_type().to_string()));
-    }
+    let wrong = |got: String| no_vectors(name, got);
     if column.null_count() > 0 {
         let null = (0..column.len()).position(|i| column.is_null(i));
         return Err(wrong(format!(
