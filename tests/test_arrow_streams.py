@@ -233,7 +233,7 @@ def parts(count, rows, dim, note):
         note(pa.total_allocated_bytes())
         x = np.random.default_rng(i).standard_normal((rows, dim)).astype(np.float32)
         ids = pa.array(np.arange(i * rows, (i + 1) * rows))
-        numbers = pa.array(pa.array(x.ravel()).to_pylist(), pa.float32())
+        numbers = pa.concat_arrays([pa.array(x.ravel()[:1]), pa.array(x.ravel()[1:])])  # memory of Arrow's own
         yield pa.record_batch({"id": ids, "v": pa.FixedSizeListArray.from_arrays(numbers, dim)})
 
 
@@ -252,6 +252,27 @@ def test_one_batch_is_held_at_a_time(rows_per_change):
     assert len(cat) == count * rows and len(held) == count
     # The batch that was read last may still be on its way out of the generator.
     assert max(held) - before < 2.5 * rows * (dim * 4 + 8)
+
+
+MEMORY = """
+    import sys
+    import pyarrow as pa
+    import perso_core as pc
+
+    cat = pc.Catalog.from_arrow(sys.argv[1], "id", {"v": ("v", pc.Space(64, layout="exact"))})
+    print(len(cat), pa.default_memory_pool().max_memory())
+"""
+
+
+@pytest.mark.parametrize("row_group_size", [10_000, 200_000])
+def test_a_parquet_file_is_never_whole_in_memory(rng, tmp_path, row_group_size):
+    x = rng.standard_normal((200_000, 64)).astype(np.float32)
+    pq.write_table(table(x), tmp_path / "t", row_group_size=row_group_size, compression="none")
+    command = [sys.executable, "-c", textwrap.dedent(MEMORY), str(tmp_path / "t")]
+    run = subprocess.run(command, capture_output=True, text=True, check=True)
+    rows, held = map(int, run.stdout.split())
+    # A batch is 4 MiB, and comes to several times that while its lists grow; the file is 49 MiB.
+    assert rows == len(x) and held < 0.6 * x.nbytes, held / x.nbytes
 
 
 def test_a_file_and_a_table_give_the_graph_of_one_upsert(rng, tmp_path):

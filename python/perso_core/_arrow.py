@@ -13,6 +13,8 @@ from ._core import FormatError
 
 _PARQUET = b"PAR1"
 _ARROW = b"ARROW1"
+_PAGES = 2**20
+_BATCH = 4 * 2**20
 
 
 def stream(table: object, columns: list[str] | None) -> object:
@@ -63,7 +65,8 @@ def _read(path: str, columns: list[str] | None) -> tuple[object, int | None]:
         ) from None
     try:
         if magic.startswith(_PARQUET):
-            file: Any = pq.ParquetFile(path)
+            # By default all of the file is fetched ahead, and a row group at once where it is not; like this it is pages.
+            file: Any = pq.ParquetFile(path, pre_buffer=False, buffer_size=_PAGES)
             schema = file.schema_arrow
         elif magic.startswith(_ARROW):
             file = pa.ipc.open_file(pa.memory_map(path))
@@ -77,8 +80,12 @@ def _read(path: str, columns: list[str] | None) -> tuple[object, int | None]:
     # In the file's order, which is the one that batches come in.
     kept = schema if columns is None else pa.schema([field for field in schema if field.name in columns])
     if magic.startswith(_PARQUET):
-        batches = file.iter_batches(columns=kept.names)
-        return pa.RecordBatchReader.from_batches(kept, batches), file.metadata.num_rows
+        rows = file.metadata.num_rows
+        groups = (file.metadata.row_group(i) for i in range(file.num_row_groups))
+        # What a file holds of a row, so that a batch is of about as many bytes whatever a row is.
+        size = sum(group.total_byte_size for group in groups) // max(rows, 1)
+        batches = file.iter_batches(min(max(_BATCH // max(size, 1), 64), 65_536), columns=kept.names)
+        return pa.RecordBatchReader.from_batches(kept, batches), rows
     if magic.startswith(_ARROW):
         parts = (file.get_batch(i) for i in range(file.num_record_batches))
     else:
