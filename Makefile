@@ -1,15 +1,15 @@
 # Two commands matter: `make demo` and `make test`. The logic lives in scripts/, because shell quoting
 # survives a checkout path with spaces and make's own word splitting does not. All paths are relative.
 
-.PHONY: help demo test bench bench-peers bench-check plots fuzz lint format clean
+.PHONY: help demo test test-free-threaded bench bench-peers bench-check plots fuzz lint format clean
 .DEFAULT_GOAL := help
-export PYTHON ARGS
+export PYTHON PYTHON_FREE_THREADED ARGS
 # make's own: to bash, SECONDS is the time since it started.
 SECONDS ?= 10
 
 help: ## this list
 	@echo "Targets:"
-	@sed -n 's/^\([a-z-]*\):.*## /\1 /p' Makefile | while read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
+	@sed -n 's/^\([a-z-]*\):.*## /\1 /p' Makefile | while read -r name text; do printf '  make %-18s %s\n' "$$name" "$$text"; done
 	@echo "Variables:"
 	@echo "  PYTHON=...    the interpreter to use (default: the newest of python3.13 .. python3.10, python3)"
 	@echo "  SECONDS=10    how long make fuzz gives each target"
@@ -20,6 +20,9 @@ demo: ## build the release wheel, install it into .venv, run perso-core demo
 
 test: ## formatting, lints, cargo test, pytest, stubtest, mypy: all that CI runs
 	@bash scripts/test.sh
+
+test-free-threaded: ## pytest and a stress test without the GIL, under the CPython that PYTHON_FREE_THREADED names
+	@bash scripts/test_free_threaded.sh
 
 bench: ## the benchmark suite under pytest-benchmark
 	@bash scripts/bench.sh

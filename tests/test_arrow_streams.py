@@ -72,7 +72,7 @@ def of_pandas(x, how):
     pd = pytest.importorskip("pandas")
     pytest.importorskip("pandas", "2.2")
     frame = pd.DataFrame({"id": range(N), "v": list(x)})
-    frame["genre"] = pd.Series(["a", None, "b"] * 4, dtype="category" if how == "categories" else "str")
+    frame["genre"] = pd.Series(["a", None, "b"] * 4, dtype="category" if how == "categories" else "string")
     frame["n"] = pd.array([1, None, 3] * 4, dtype="Int16")
     return frame
 
