@@ -233,7 +233,9 @@ def parts(count, rows, dim, note):
         note(pa.total_allocated_bytes())
         x = np.random.default_rng(i).standard_normal((rows, dim)).astype(np.float32)
         ids = pa.array(np.arange(i * rows, (i + 1) * rows))
-        numbers = pa.concat_arrays([pa.array(x.ravel()[:1]), pa.array(x.ravel()[1:])])  # memory of Arrow's own
+        numbers = pa.concat_arrays(
+            [pa.array(x.ravel()[:1]), pa.array(x.ravel()[1:])]
+        )  # memory of Arrow's own
         yield pa.record_batch({"id": ids, "v": pa.FixedSizeListArray.from_arrays(numbers, dim)})
 
 
@@ -418,8 +420,14 @@ def test_a_stream_that_changes_its_own_catalog_is_refused(x):
 CALLS = {
     "no id": (lambda c, t: c.upsert(t.to_reader()), "id: .*column of ids.*table"),
     "spaces without id": (lambda c, t: c.upsert(t, spaces=SPACES), "id: .*beside spaces"),
-    "vectors beside a table": (lambda c, t: c.upsert(t, [[1.0]], id="id"), "vectors: .*nothing beside a table"),
-    "no rows in a change": (lambda c, t: c.upsert(t, id="id", rows_per_change=0), "rows_per_change: .*at least 1"),
+    "vectors beside a table": (
+        lambda c, t: c.upsert(t, [[1.0]], id="id"),
+        "vectors: .*nothing beside a table",
+    ),
+    "no rows in a change": (
+        lambda c, t: c.upsert(t, id="id", rows_per_change=0),
+        "rows_per_change: .*at least 1",
+    ),
     "an unknown space": (lambda c, t: c.upsert(t, id="id", spaces={"w": "v"}), r"spaces: .*\"v\".*\"w\""),
     "a column that is none": (lambda c, t: c.upsert(t, id="id", spaces={"v": 3}), r"spaces\['v'\]: .*str.*3"),
     "columns without names": (lambda c, t: c.upsert(t, id="id", spaces=["v"]), "spaces: .*column"),
@@ -504,7 +512,9 @@ def test_what_goes_out_comes_in(data):
     ids = [f"é{i}" for i in range(rows)] if texts else list(range(-3, rows - 3))
     dtype, rescore = data.draw(st.sampled_from([("f32", None), ("f16", None)]))
     x = data.draw(
-        st.lists(st.lists(st.floats(-1000, 1000, width=16), min_size=3, max_size=3), min_size=rows, max_size=rows)
+        st.lists(
+            st.lists(st.floats(-1000, 1000, width=16), min_size=3, max_size=3), min_size=rows, max_size=rows
+        )
     )
     attributes = {
         kind: data.draw(st.lists(st.none() | values, min_size=rows, max_size=rows))

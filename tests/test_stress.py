@@ -62,7 +62,9 @@ def test_threads_that_do_everything_at_once():
 
     def rank(rng):
         # A whole slate, each item once, replayable from its own record alone.
-        slate = pc.rank(catalog, vector(int(rng.integers(99)), 1), policy, k=10, seed=int(rng.integers(2**32)))
+        slate = pc.rank(
+            catalog, vector(int(rng.integers(99)), 1), policy, k=10, seed=int(rng.integers(2**32))
+        )
         assert len(slate) == 10 == len(set(slate.ids.tolist()))
         assert np.array_equal(sum(slate.terms.values()), slate.scores) and np.all(slate.propensities > 0)
 

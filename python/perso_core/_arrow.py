@@ -54,8 +54,8 @@ def dims(path: str, columns: list[str]) -> dict[str, int]:
 
 
 def _read(path: str, columns: list[str] | None) -> tuple[object, int | None]:
-    with open(path, "rb") as file:
-        magic = file.read(6)
+    with open(path, "rb") as opened:
+        magic = opened.read(6)
     try:
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -63,10 +63,11 @@ def _read(path: str, columns: list[str] | None) -> tuple[object, int | None]:
         raise ImportError(
             "reading Parquet and Arrow files needs pyarrow:  pip install 'perso_core[arrow]'"
         ) from None
+    file: Any
     try:
         if magic.startswith(_PARQUET):
             # By default all of the file is fetched ahead, and a row group at once where it is not; like this it is pages.
-            file: Any = pq.ParquetFile(path, pre_buffer=False, buffer_size=_PAGES)
+            file = pq.ParquetFile(path, pre_buffer=False, buffer_size=_PAGES)
             schema = file.schema_arrow
         elif magic.startswith(_ARROW):
             file = pa.ipc.open_file(pa.memory_map(path))

@@ -213,6 +213,9 @@ class Catalog:
                 every space; None, or a space left out, leaves vectors as they are.
             attributes: {name: n values} of bool, int, float, datetime or np.datetime64 (without a zone:
                 UTC), str or lists of str. None is a null. An attribute left out stays as it is.
+            id: the column of ids of a table, which then is the first argument.
+            spaces: {space: column} of a table.
+            rows_per_change: of a table, None for all in one change.
             num_threads: -1 for every core.
             progress: True for a bar on standard error, or a function of (done, total).
 
