@@ -40,6 +40,8 @@ pub struct Stream {
     row: usize,
     /// Batches that come after it, read ahead.
     ahead: VecDeque<RecordBatch>,
+    /// What a hook heard last.
+    told: (usize, usize),
     /// Rows in all, as far as somebody knows.
     expected: usize,
 }
@@ -56,6 +58,7 @@ impl Stream {
             rest: None,
             row: 0,
             ahead: VecDeque::new(),
+            told: (0, 0),
             expected: expected.unwrap_or(0),
         }
     }
@@ -109,8 +112,8 @@ impl Stream {
             };
             rows += batch.num_rows();
             self.ahead.push_back(batch);
-            // So that a slow source can be interrupted: nothing has been done since the last that was told.
-            if !hook(self.row, self.row.max(self.expected) + 1) {
+            // Nothing was done since, but a slow source can be interrupted.
+            if !hook(self.told.0, self.told.1) {
                 return Err(Error::Interrupted);
             }
         }
@@ -154,7 +157,8 @@ impl Stream {
         };
         let linking = |done: usize, _: usize| hook(read + done, weight * rows);
         let catalog = bulk.finish(num_threads, &linking)?;
-        hook(weight * self.row, weight * rows);
+        self.told = (weight * self.row, weight * rows);
+        hook(self.told.0, self.told.1);
         Ok(Some(catalog))
     }
 
