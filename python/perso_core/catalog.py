@@ -277,8 +277,8 @@ class Catalog:
         """`upsert` from an Arrow table, a stream or a file of any length.
 
         By default the whole of it is one change: all of it happens, or nothing, and readers see the catalog of before
-        until all is there. The source is read batch by batch into a copy of the catalog that takes its place at the
-        end. With `rows_per_change` every so many rows are a change of their own, which readers see as it comes: what
+        until all is there, and other changes wait. The source is read batch by batch into a copy of the catalog, which
+        shares what stays, and takes its place at the end. With `rows_per_change` every so many rows are a change of their own, which readers see as it comes: what
         breaks off (an error, Ctrl-C, an exception out of `progress` or of the source) leaves the changes before it,
         whole, and nothing of the one that it was in. So after an error in row r, the rows before the last multiple of
         `rows_per_change` up to r are in. A change of 65,536 rows is a good one; a graph takes small ones at twice the

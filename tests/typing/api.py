@@ -226,7 +226,9 @@ pc.ope.ips(known)  # type: ignore[arg-type]
 pc.interleave.team_draft([1], [2], seed=1)  # type: ignore[call-arg]
 
 # Tables in and out.
-assert_type(catalog.upsert("items.parquet", id="item_id", spaces={"content": "e"}, rows_per_change=1000), None)
+assert_type(
+    catalog.upsert("items.parquet", id="item_id", spaces={"content": "e"}, rows_per_change=1000), None
+)
 assert_type(catalog.upsert(catalog, id="id", attributes=["genre"]), None)
 assert_type(len(catalog.to_arrow([1, 2], spaces=["content"])), int)
 assert_type(catalog.to_arrow(spaces={"content": "e"}).columns, list[tuple[str, str]])

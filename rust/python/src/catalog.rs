@@ -202,6 +202,7 @@ impl Catalog {
     }
 
     fn compact(&self, py: Python<'_>) -> Outcome<()> {
+        stream::not_into(self.place())?;
         py.detach(|| Ok(self.core.write(Core::compact)?))
     }
 
