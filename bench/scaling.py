@@ -1,7 +1,7 @@
 """`rank`, one user a call, from one Python thread and from two: with the GIL, or without where there is none.
 
     python -m bench.scaling                       # an ordinary CPython
-    PYTHON_GIL=0 python3.13t -m bench.scaling     # one without the GIL; PYTHON_GIL=1 gives it one, for comparison
+    PYTHON_GIL=0 python3.14t -m bench.scaling     # one without the GIL; PYTHON_GIL=1 gives it one, for comparison
 
 A call releases the GIL for its work in Rust, so with a GIL threads wait for each other in what is Python and in converting:
 the smaller the ranking, the more. Two sizes of it are measured, in rounds that alternate; the figure is the median of the

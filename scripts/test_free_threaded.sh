@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # make test-free-threaded: the Python tests under a CPython without the GIL, and threads that do everything at once.
-# PYTHON_FREE_THREADED names the interpreter (python3.13t, python3.14t). Its wheel is built for that version alone: there
+# PYTHON_FREE_THREADED names the interpreter, 3.14t or later (pyo3 refuses 3.13t). Its wheel is built for that version alone: there
 # is no stable ABI without the GIL. What it needs is installed where there is a wheel for such an interpreter; tests of
 # what is missing are skipped, or left out below, and the script says which.
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

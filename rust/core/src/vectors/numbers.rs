@@ -36,8 +36,8 @@ impl Vectors {
     pub fn check_numbers(&self, argument: &str, numbers: &Numbers<'_>, first: usize) -> Result<()> {
         let dim = self.spec.dim;
         let numbers = match numbers {
-            Numbers::F32(numbers) if numbers.len() % dim == 0 => numbers,
-            Numbers::I8(numbers) if numbers.len() % dim == 0 => return Ok(()),
+            Numbers::F32(numbers) if numbers.len().is_multiple_of(dim) => numbers,
+            Numbers::I8(numbers) if numbers.len().is_multiple_of(dim) => return Ok(()),
             other => {
                 let expected = format!("rows of {dim} components");
                 let got = format!("{} numbers", other.len());
