@@ -110,7 +110,7 @@ def test_an_index_under_all_that_can_be_done_to_it(layout, tmp_path):
             index.compact()
 
     def search(n):
-        hits = index.search(base[n % 3000 : n % 3000 + 4], 10)
+        hits = index.search(base[n % 2990 : n % 2990 + 4], 10)
         assert hits.ids.shape == (4, 10) and (hits.ids >= 0).all()
         assert (np.diff(hits.scores, axis=1) <= 0).all()
         # What was there before and is never removed is always found by a scan.
