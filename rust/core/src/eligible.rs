@@ -27,14 +27,30 @@ impl RowSet {
 
     /// The rows whose flag is set.
     pub fn from_flags(flags: &[bool]) -> Self {
-        let mut words = vec![0u64; flags.len().div_ceil(64)];
-        for (word, chunk) in words.iter_mut().zip(flags.chunks(64)) {
-            *word = chunk
-                .iter()
-                .enumerate()
-                .fold(0, |word, (bit, &flag)| word | (u64::from(flag) << bit));
-        }
-        RowSet::from_words(words)
+        RowSet::from_words(flags.chunks(64).map(packed).collect())
+    }
+
+    /// Of the rows in `self`, those whose flag is set: one flag for each, in order.
+    pub fn flagged(&self, flags: &[bool]) -> Self {
+        let mut rest = flags;
+        let words = self.words.iter().map(|&word| {
+            let (own, others) = rest.split_at(rest.len().min(word.count_ones() as usize));
+            rest = others;
+            match own.len() {
+                0 => 0,
+                64 => packed(own),
+                // The flags of rows that lie among others are dealt out to their bits.
+                _ => {
+                    let mut left = word;
+                    own.iter().fold(0, |out, &flag| {
+                        let bit = left & left.wrapping_neg();
+                        left ^= bit;
+                        out | if flag { bit } else { 0 }
+                    })
+                }
+            }
+        });
+        RowSet::from_words(words.collect())
     }
 
     /// The rows whose bit is set, 64 to a word, the lowest first.
@@ -117,6 +133,17 @@ impl RowSet {
         self.count == 0
     }
 
+    /// Some of the rows, at most `count`, from all over the range: the same for the same set.
+    pub fn spread(&self, count: usize) -> impl Iterator<Item = u32> + '_ {
+        let words = self.words.len();
+        (0..count).filter_map(move |i| {
+            let part = i * words / count..(i + 1) * words / count;
+            let first = part.start;
+            let at = self.words[part].iter().position(|word| *word != 0)? + first;
+            Some((at * 64) as u32 + self.words[at].trailing_zeros())
+        })
+    }
+
     /// The rows, ascending.
     pub fn iter(&self) -> impl Iterator<Item = u32> + '_ {
         self.words.iter().enumerate().flat_map(|(i, &word)| {
@@ -124,5 +151,61 @@ impl RowSet {
                 .take_while(|w| *w != 0)
                 .map(move |w| (i * 64) as u32 + w.trailing_zeros())
         })
+    }
+}
+
+/// Up to 64 flags as bits, the first lowest. Eight bytes of 0 or 1 become eight bits by one product: byte `i` times
+/// 2^(56 - 7i) lies at bit 56 + i, and no two of the 64 products meet.
+fn packed(flags: &[bool]) -> u64 {
+    const GATHER: u64 = 0x0102_0408_1020_4080;
+    let (eights, rest) = bytemuck::cast_slice::<bool, u8>(flags).as_chunks::<8>();
+    let mut word = 0;
+    for (i, eight) in eights.iter().enumerate() {
+        word |= (u64::from_le_bytes(*eight).wrapping_mul(GATHER) >> 56) << (8 * i);
+    }
+    for (i, &flag) in rest.iter().enumerate() {
+        word |= u64::from(flag) << (8 * eights.len() + i);
+    }
+    word
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn flags_become_rows(flags in prop::collection::vec(any::<bool>(), 0..300)) {
+            let set = RowSet::from_flags(&flags);
+            let rows: Vec<u32> = (0..flags.len() as u32).filter(|row| flags[*row as usize]).collect();
+            prop_assert_eq!(set.len(), rows.len());
+            prop_assert_eq!(set.iter().collect::<Vec<_>>(), rows);
+        }
+
+        #[test]
+        fn flags_are_dealt_to_the_rows_there_are(
+            live in prop::collection::vec(prop::bool::weighted(0.8), 0..400), whole in 0usize..200, seed in any::<u64>(),
+        ) {
+            // The first words are full, as where nothing was removed.
+            let live: Vec<bool> = std::iter::repeat_n(true, whole).chain(live).collect();
+            let live = RowSet::from_flags(&live);
+            let flags: Vec<bool> = (0..live.len()).map(|i| seed.rotate_left(i as u32) & 1 == 1).collect();
+            let expected: Vec<u32> = live.iter().zip(&flags).filter(|(_, f)| **f).map(|(row, _)| row).collect();
+            let set = live.flagged(&flags);
+            prop_assert_eq!(set.len(), expected.len());
+            prop_assert_eq!(set.iter().collect::<Vec<_>>(), expected);
+        }
+
+        #[test]
+        fn a_spread_is_of_the_set(rows in prop::collection::btree_set(0u32..2000, 0..60), count in 0usize..20) {
+            let mut set = RowSet::none(2000);
+            rows.iter().for_each(|row| set.insert(*row));
+            let some: Vec<u32> = set.spread(count).collect();
+            prop_assert!(some.len() <= count && some.windows(2).all(|pair| pair[0] < pair[1]));
+            prop_assert!(some.iter().all(|row| set.contains(*row)));
+            // One part, or one row in all the parts: it is found.
+            prop_assert_eq!(some.is_empty(), rows.is_empty() || count == 0);
+        }
     }
 }

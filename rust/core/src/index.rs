@@ -84,6 +84,11 @@ impl Index {
         self.vectors.spec()
     }
 
+    /// The vectors, by row.
+    pub fn vectors(&self) -> &Vectors {
+        &self.vectors
+    }
+
     /// Live items.
     pub fn len(&self) -> usize {
         self.ids.len()

@@ -44,12 +44,7 @@ pub fn select(
                     format!("{} flags", flags.len()),
                 ));
             }
-            let mut rows = RowSet::none(ids.rows_len());
-            ids.live_rows()
-                .zip(flags)
-                .filter(|(_, &keep)| keep)
-                .for_each(|(row, _)| rows.insert(row));
-            rows
+            ids.live().flagged(flags)
         }
         Where::Ids(wanted) => {
             check_kind(argument, ids, wanted)?;

@@ -221,13 +221,14 @@ fn padded<T: Clone>(lists: &[Vec<Scored>], k: usize, of: impl Fn(u32) -> T, miss
     out
 }
 
-/// Answer lists and the way they were found: "graph" when any query walked the graph.
+/// Answer lists and the way they were found: "graph" when any query walked the graph so, else "filtered" when any
+/// did so.
 pub fn split(answers: Vec<Answers>) -> (Vec<Vec<Scored>>, &'static str) {
-    let path = if answers.iter().any(|(_, found)| *found == Found::Graph) {
-        Found::Graph
-    } else {
-        Found::Exact
-    };
+    let walked = |way: &Found| answers.iter().any(|(_, found)| found == way);
+    let path = [Found::Graph, Found::Filtered]
+        .into_iter()
+        .find(walked)
+        .unwrap_or(Found::Exact);
     let lists = answers.into_iter().map(|(list, _)| list).collect();
     (lists, path.as_str())
 }

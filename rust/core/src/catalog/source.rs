@@ -37,6 +37,7 @@ impl Source for Catalog {
         let (hits, found) = self.spaces[space].search(query, ask, &*self.ids);
         let path = match found {
             Found::Exact => Path::Exact,
+            Found::Filtered => Path::Filtered,
             Found::Graph => Path::Graph,
         };
         Ok(Retrieved { hits, path })

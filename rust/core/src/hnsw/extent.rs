@@ -15,8 +15,11 @@
 //! are for data whose neighbourhoods are unlike each other, in which the first group of rows that a walk comes
 //! upon may not be the nearest one.
 //!
-//! Under inner product there is no distance that this could be said of, and under a filter the k-th best
-//! eligible row says nothing of the rows to walk through: there the number is fixed.
+//! Under a filter the k-th best *eligible* row is the measure. Within the ratio of its distance lie about `ef` eligible
+//! rows, and with them the `ef / s` rows to walk through where the share `s` of all is eligible at random; fewer where
+//! the rows around the query are eligible more often than others, and more where less often. So one ratio does for all.
+//!
+//! Under inner product there is no distance that this could be said of: there the number is fixed.
 
 use crate::metric::Metric;
 
@@ -54,6 +57,14 @@ impl Extent {
             least: ((LEAST * ef as f32) as usize).max(1),
             most: MOST * ef,
             ratio: libm::powf(share, 2.0 / dimension),
+        }
+    }
+
+    /// The same, with another number of rows at most.
+    pub fn up_to(self, most: usize) -> Self {
+        Extent {
+            most: most.max(self.least),
+            ..self
         }
     }
 

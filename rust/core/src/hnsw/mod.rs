@@ -16,17 +16,23 @@
 
 mod build;
 mod extent;
+mod filtered;
+mod kth;
 mod search;
 mod taught;
 #[cfg(test)]
 mod tests;
 mod visited;
+mod watch;
 
 pub use build::Hook;
 pub use extent::Extent;
 pub use search::Scratch;
 pub use taught::{Taught, DEGREE as TAUGHT_DEGREE};
+pub(crate) use kth::KthBest;
 pub(crate) use visited::Visited;
+pub use watch::Budget;
+pub(crate) use watch::Yield;
 
 use std::sync::Arc;
 

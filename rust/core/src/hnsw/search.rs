@@ -15,6 +15,8 @@
 
 use perso_kernels::{prefetch, Rows};
 
+use super::kth::KthBest;
+use super::watch::Yield;
 use super::{Extent, Graph, Visited, NONE};
 use crate::eligible::RowSet;
 use crate::metric::Metric;
@@ -36,14 +38,20 @@ pub(super) struct Collect<'a> {
 /// Memory of one search, kept between searches by each thread.
 #[derive(Debug, Default)]
 pub struct Scratch {
-    visited: Visited,
+    pub(super) visited: Visited,
     /// Candidates, best first, with whether their links were followed.
-    pool: Vec<(Scored, bool)>,
+    pub(super) pool: Vec<(Scored, bool)>,
     /// Unvisited neighbours of the row being expanded, and their scores.
-    fresh: Vec<u32>,
-    scores: Vec<f32>,
+    pub(super) fresh: Vec<u32>,
+    pub(super) scores: Vec<f32>,
     /// The rows being expanded.
-    turn: Vec<u32>,
+    pub(super) turn: Vec<u32>,
+    /// The best eligible scores, where a filter makes them differ from the pool's.
+    kth: KthBest,
+    /// Whether the last search was broken off because it met too few eligible rows.
+    pub poor: bool,
+    /// Rows that the last filtered search looked through for their links.
+    pub opened: usize,
     /// Distances computed by the last search, for `stats` and tests.
     pub scored: usize,
 }
@@ -52,11 +60,15 @@ impl Scratch {
     fn begin(&mut self, rows: usize) {
         self.visited.begin(rows);
         self.pool.clear();
+        self.kth.clear();
+        self.poor = false;
         self.scored = 0;
+        self.opened = 0;
     }
 
     /// Puts an entry into the pool of at most `most`; returns its position if it got in.
-    fn insert<T: TieBreak>(&mut self, entry: Scored, most: usize, tie: &T) -> Option<usize> {
+    pub(super) fn insert<T: TieBreak>(
+        &mut self, entry: Scored, most: usize, tie: &T) -> Option<usize> {
         let at = self
             .pool
             .partition_point(|(kept, _)| rank_order(tie, *kept, entry).is_lt());
@@ -71,11 +83,20 @@ impl Scratch {
     }
 
     /// The lowest score that is worth following, beyond the least number of rows.
-    fn floor(&self, extent: Extent, metric: Metric) -> f32 {
+    pub(super) fn floor(&self, extent: Extent, metric: Metric) -> f32 {
         let kth = extent.k().checked_sub(1).and_then(|k| self.pool.get(k));
         kth.map_or(f32::NEG_INFINITY, |(entry, _)| {
             extent.floor(metric, entry.score)
         })
+    }
+
+    /// The same under a filter: the distance is that of the k-th best eligible row.
+    fn floor_within(&self, extent: Extent, metric: Metric, collect: Collect<'_>) -> f32 {
+        if collect.eligible.is_none() {
+            return self.floor(extent, metric);
+        }
+        let kth = self.kth.get(extent.k());
+        kth.map_or(f32::NEG_INFINITY, |kth| extent.floor(metric, kth))
     }
 
     fn found(&self) -> impl Iterator<Item = Scored> + '_ {
@@ -85,7 +106,8 @@ impl Scratch {
 
 impl Graph {
     /// Searches the bottom layer as far as `extent` and returns the best `want` of all rows scored on
-    /// the way, by coarse score. With `eligible`, ineligible rows are walked through and not returned.
+    /// the way, by coarse score. With `eligible`, ineligible rows are walked through and not returned, and a walk
+    /// that meets far fewer eligible rows than there should be is broken off: `scratch.poor`.
     ///
     /// `want` may exceed what is followed: a pool of candidates for ranking needs many rows and not the last one
     /// of them, and what a walk scores is several times what it follows.
@@ -175,6 +197,7 @@ impl Graph {
         // As many are kept as are followed in any case, or wanted; more only while they are worth following.
         let keep = extent.least().max(collect.want).min(most);
         let mut noted: Vec<Scored> = Vec::new();
+        let mut watch = Yield::of(collect.eligible.map_or(0, RowSet::len), self.len());
         scratch.fresh.clear();
         for &row in starts {
             if scratch.visited.insert(row) {
@@ -202,15 +225,26 @@ impl Graph {
             scratch.scored += count;
             let mut least = f32::NEG_INFINITY;
             if let Some((last, _)) = scratch.pool.get(keep - 1) {
-                least = scratch.floor(extent, metric).min(last.score);
+                least = scratch
+                    .floor_within(extent, metric, collect)
+                    .min(last.score);
             }
             for i in 0..count {
                 let entry = Scored {
                     score: scratch.scores[i],
                     row: scratch.fresh[i],
                 };
-                if apart && collect.eligible.is_none_or(|set| set.contains(entry.row)) {
-                    noted.push(entry);
+                match collect.eligible {
+                    None if apart => noted.push(entry),
+                    None => {}
+                    Some(set) => {
+                        let good = set.contains(entry.row);
+                        watch.note(good);
+                        if good {
+                            noted.push(entry);
+                            scratch.kth.note(entry.score, extent.k());
+                        }
+                    }
                 }
                 if entry.score < least {
                     continue;
@@ -226,7 +260,11 @@ impl Graph {
             {
                 cursor += 1;
             }
-            let floor = scratch.floor(extent, metric);
+            if watch.is_poor() {
+                scratch.poor = true;
+                break;
+            }
+            let floor = scratch.floor_within(extent, metric, collect);
             scratch.fresh.clear();
             scratch.turn.clear();
             let mut asked = 0;

@@ -31,7 +31,7 @@ use perso_kernels::{prefetch, prefetch_far, Kernels, Rows};
 
 use super::{LocalCodes, FACTORS};
 use crate::eligible::RowSet;
-use crate::hnsw::{Extent, Graph, Visited, NONE, TAUGHT_DEGREE};
+use crate::hnsw::{Extent, Graph, KthBest, Visited, Yield, NONE, TAUGHT_DEGREE};
 use crate::metric::Metric;
 use crate::scored::{best_of, Scored};
 use crate::store::{Query, VectorStore};
@@ -51,8 +51,10 @@ pub struct Scratch {
     /// The rows that entered the pool.
     met: Visited,
     pool: Vec<u64>,
-    /// The best scores of the rows followed, best first.
-    best: Vec<f32>,
+    /// The best scores of the rows followed that are eligible.
+    best: KthBest,
+    /// Whether the last search was broken off because it met too few eligible rows.
+    pub poor: bool,
     table: Table,
     point: Vec<f32>,
     rotated: Vec<f32>,
@@ -84,24 +86,6 @@ fn estimate_of(entry: u64) -> f32 {
     } else {
         !ordered
     })
-}
-
-impl Scratch {
-    /// Takes the score of a followed row among the `k` best, and returns the k-th; none while there are fewer.
-    fn note(&mut self, score: f32, k: usize) -> Option<f32> {
-        if k == 0 {
-            return None;
-        }
-        let full = self.best.len() == k;
-        if !full || score > self.best[k - 1] {
-            if full {
-                self.best.pop();
-            }
-            let at = self.best.partition_point(|best| *best >= score);
-            self.best.insert(at, score);
-        }
-        self.best.get(k - 1).copied()
-    }
 }
 
 /// A walk under way.
@@ -153,7 +137,8 @@ impl Walk {
 
 impl LocalCodes {
     /// The best `want` rows that a walk finds, by coarse score. With `eligible`, ineligible rows are
-    /// walked through and not returned.
+    /// walked through and not returned, and a walk that
+    /// follows far fewer eligible rows than there should be is broken off: `scratch.poor`.
     #[allow(clippy::too_many_arguments)] // A search has this many inputs; a struct would be used once.
     pub fn search(
         &self,
@@ -174,6 +159,7 @@ impl LocalCodes {
         scratch.met.begin(self.len());
         scratch.pool.clear();
         scratch.best.clear();
+        scratch.poor = false;
         self.prepare(kernels, metric, query, scratch);
         let start = self.nearest_landmark(kernels, &scratch.table);
         for &row in entries.iter().chain(&start) {
@@ -196,6 +182,7 @@ impl LocalCodes {
         let mut found: Vec<Scored> = Vec::with_capacity(extent.most().min(4096) + 16);
         let mut coming = [NONE; AHEAD + 1];
         let mut count = 0;
+        let mut watch = Yield::of(eligible.map_or(0, RowSet::len), self.len());
         loop {
             while count <= AHEAD {
                 let Some(row) = walk.next(&mut scratch.pool) else {
@@ -214,11 +201,17 @@ impl LocalCodes {
             let mut score = [0.0];
             store.coarse(metric, query, Rows::Ids(&[row]), &mut score);
             let [score] = score;
-            if eligible.is_none_or(|set| set.contains(row)) {
+            let good = eligible.is_none_or(|set| set.contains(row));
+            if good {
                 found.push(Scored { score, row });
+                if let Some(kth) = scratch.best.note(score, extent.k()) {
+                    walk.floor = extent.floor(metric, kth);
+                }
             }
-            if let Some(kth) = scratch.note(score, extent.k()) {
-                walk.floor = extent.floor(metric, kth);
+            watch.note(good);
+            if watch.is_poor() {
+                scratch.poor = true;
+                break;
             }
             self.estimate_links(
                 kernels,

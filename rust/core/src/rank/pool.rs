@@ -119,7 +119,7 @@ impl<'a> Live<'a> {
                     _ => None,
                 };
                 // One approximate list makes the pool approximate.
-                if path != Some(Path::Graph) {
+                if !path.is_some_and(Path::is_approximate) {
                     path = Some(found.path);
                 }
                 if all {

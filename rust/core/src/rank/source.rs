@@ -27,6 +27,8 @@ pub struct SpaceInfo {
 pub enum Path {
     /// Every eligible row was scored.
     Exact,
+    /// A graph was walked over the eligible rows alone.
+    Filtered,
     /// A graph was searched.
     Graph,
     /// No vector was used: eligible rows by the signals that are not personal.
@@ -40,6 +42,7 @@ impl Path {
     pub fn as_str(self) -> &'static str {
         match self {
             Path::Exact => "exact",
+            Path::Filtered => "filtered",
             Path::Graph => "graph",
             Path::Attributes => "attributes",
             Path::Given => "given",
@@ -48,9 +51,20 @@ impl Path {
 
     /// From that spelling.
     pub fn parse(name: &str) -> Option<Self> {
-        [Path::Exact, Path::Graph, Path::Attributes, Path::Given]
-            .into_iter()
-            .find(|path| path.as_str() == name)
+        [
+            Path::Exact,
+            Path::Filtered,
+            Path::Graph,
+            Path::Attributes,
+            Path::Given,
+        ]
+        .into_iter()
+        .find(|path| path.as_str() == name)
+    }
+
+    /// Whether rows may have been missed.
+    pub fn is_approximate(self) -> bool {
+        matches!(self, Path::Filtered | Path::Graph)
     }
 }
 

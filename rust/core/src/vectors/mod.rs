@@ -1,7 +1,7 @@
 //! One searchable space: a store, and what lies beside it to find neighbours without a scan.
 //!
 //! - `spec`: what users choose: layout, finer copy, parameters of the graph.
-//! - `search`: the way a query takes, and every number that decides it.
+//! - `search`: the way a query takes. `plan`: which one, and every number that decides it.
 //! - `teach`: the links that a sample of queries adds to a graph.
 //! - `tune`: how much of the exact answer that finds, and the breadth that finds enough.
 //! - `file`: the sections in a file; `adopt`: a graph that was made elsewhere.
@@ -16,6 +16,7 @@
 mod adopt;
 mod file;
 mod numbers;
+mod plan;
 mod sample;
 mod search;
 mod spec;
@@ -23,6 +24,7 @@ mod teach;
 mod tune;
 
 pub use numbers::Numbers;
+pub use plan::Way;
 pub use search::{default_ef, Ask, Found, MIPS_SCAN_BYTES, SCAN_BYTES};
 pub use spec::{Layout, Rescore, Spec};
 pub use teach::Lesson;

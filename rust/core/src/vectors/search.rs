@@ -3,6 +3,7 @@
 
 use std::cell::RefCell;
 
+use super::plan::Way;
 use super::sample::ANSWERS;
 use super::{Breadth, Layout, Vectors};
 use crate::eligible::RowSet;
@@ -32,6 +33,9 @@ pub(super) const ORDER_BYTES: usize = 64 << 10;
 /// by int8 scores; with one component of all vectors shifted by 1.5 times their length, which takes most of the
 /// codes' range, 0.9997 of them lie among the best 20.
 const RESCORE: usize = 16;
+
+/// Times the breadth that a walk over the eligible rows may follow: it is its budget that ends it.
+const MOST_FILTERED: usize = 8;
 
 /// Rows of the best inner product among the largest, from which a graph search starts as well.
 const MIPS_ENTRIES: usize = 8;
@@ -65,6 +69,8 @@ thread_local! {
 pub enum Found {
     /// Every eligible row was scored.
     Exact,
+    /// The graph was walked over the eligible rows alone, passing through the others.
+    Filtered,
     /// The graph was searched.
     Graph,
 }
@@ -74,6 +80,7 @@ impl Found {
     pub fn as_str(self) -> &'static str {
         match self {
             Found::Exact => "exact",
+            Found::Filtered => "filtered",
             Found::Graph => "graph",
         }
     }
@@ -128,11 +135,27 @@ impl Vectors {
             None => {}
         }
         if !ask.exact {
-            if let Some(answer) = self.search_graph(&query, ask, rows, probe, tie) {
+            let way = self.way(rows, ask.ef, ask.k);
+            if let Some(answer) = self.search_graph(&query, ask, rows, way, probe, tie) {
                 return answer;
             }
         }
         (self.scan(&query, ask, tie), Found::Exact)
+    }
+
+    /// The same by a way that the caller chooses, for measurements and tests. A walk that cannot answer still gives
+    /// way to the next one.
+    pub fn search_by<T: TieBreak + ?Sized>(
+        &self,
+        query: &[f32],
+        ask: Ask<'_>,
+        way: Way,
+        tie: &T,
+    ) -> (Vec<Scored>, Found) {
+        let query = self.store.query(query);
+        let rows = ask.eligible.map_or(self.len(), RowSet::len);
+        self.search_graph(&query, ask, rows, way, Vec::new(), tie)
+            .unwrap_or_else(|| (self.scan(&query, ask, tie), Found::Exact))
     }
 
     /// The same for many queries that will all be answered by a scan, which then is shared; `None` where a
@@ -145,7 +168,7 @@ impl Vectors {
         threads: usize,
     ) -> Result<Option<Vec<Vec<Scored>>>> {
         let rows = ask.eligible.map_or(self.len(), RowSet::len);
-        if !ask.exact && self.graph.is_some() && self.walks(rows, ask.ef, ask.k) {
+        if !ask.exact && self.way(rows, ask.ef, ask.k) != Way::Scan {
             return Ok(None);
         }
         if queries.len() < 2 || self.order.is_some() && !self.norms_are_alike() {
@@ -185,25 +208,32 @@ impl Vectors {
         Some(order.search(store, query, ask.k, ask.eligible, budget, tie))
     }
 
-    /// The answer by way of the graph, unless there is none or a scan is the better way. `probe` are rows
-    /// already found to be good.
+    /// The answer by way of the graph, unless a scan is the better way, or turns out to be. `probe` are rows already
+    /// found to be good.
     fn search_graph<T: TieBreak + ?Sized>(
         &self,
         query: &Query,
         ask: Ask<'_>,
         rows: usize,
+        way: Way,
         probe: Vec<u32>,
         tie: &T,
     ) -> Option<(Vec<Scored>, Found)> {
-        let graph = self
-            .graph
-            .as_ref()
-            .filter(|_| self.walks(rows, ask.ef, ask.k))?;
+        let graph = self.graph.as_ref().filter(|_| way != Way::Scan)?;
         if self.order.is_some() && self.scans_anyway(rows) {
             return None;
         }
         let entries = &probe[..probe.len().min(MIPS_ENTRIES)];
-        let mut near = self.near(graph, query, ask, rows, entries);
+        let mut near = None;
+        let mut found = Found::Graph;
+        if way == Way::Graph {
+            near = self.near(graph, query, ask, rows, entries);
+        }
+        if let (None, Some(eligible)) = (&near, ask.eligible) {
+            near = self.near_within(graph, query, ask, eligible, entries);
+            found = Found::Filtered;
+        }
+        let mut near = near?;
         if !probe.is_empty() {
             near.extend(probe);
             near.sort_unstable();
@@ -211,8 +241,8 @@ impl Vectors {
         }
         // A walk that did not reach enough eligible rows would answer short: all of them are scored instead.
         (near.len() >= ask.k.min(rows)).then(|| {
-            let found = exact::fine_top_k(self.finest(), query, ask.k, &near, tie);
-            (found, Found::Graph)
+            let best = exact::fine_top_k(self.finest(), query, ask.k, &near, tie);
+            (best, found)
         })
     }
 
@@ -221,7 +251,8 @@ impl Vectors {
         exact::scan(self.finest(), query, ask.k, ask.eligible, tie)
     }
 
-    /// The rows to score finely: the best by coarse score, with a margin beyond `k`.
+    /// The rows to score finely: the best by coarse score, with a margin beyond `k`. None where a filter lets far
+    /// fewer rows through around the query than elsewhere.
     ///
     /// This is where a layout's own walk goes.
     fn near(
@@ -231,33 +262,69 @@ impl Vectors {
         ask: Ask<'_>,
         rows: usize,
         entries: &[u32],
-    ) -> Vec<u32> {
+    ) -> Option<Vec<u32>> {
         let extent = self.extent(ask, rows);
-        let want = ask.k.saturating_add(RESCORE.max(ask.k / 8));
+        let want = candidates(ask.k);
         let (store, eligible) = (&self.store, ask.eligible);
-        let found = match &self.local {
+        let (found, poor) = match &self.local {
             Some(local) => LOCAL_SCRATCH.with_borrow_mut(|scratch| {
-                local.search(
+                let found = local.search(
                     graph, store, query, extent, want, eligible, entries, scratch,
-                )
+                );
+                (found, scratch.poor)
             }),
             None => SCRATCH.with_borrow_mut(|scratch| {
-                graph.search(store, query, extent, want, eligible, entries, scratch)
+                let found = graph.search(store, query, extent, want, eligible, entries, scratch);
+                (found, scratch.poor)
             }),
         };
-        found.into_iter().map(|entry| entry.row).collect()
+        (!poor).then(|| found.into_iter().map(|entry| entry.row).collect())
     }
 
-    /// How far a walk goes.
+    /// The same by a walk over the eligible rows alone; none where it gives up.
+    fn near_within(
+        &self,
+        graph: &Graph,
+        query: &Query,
+        ask: Ask<'_>,
+        eligible: &RowSet,
+        entries: &[u32],
+    ) -> Option<Vec<u32>> {
+        let dimension = self.sampled.and_then(|sampled| sampled.dimension)?;
+        let ef = ask
+            .ef
+            .map_or_else(|| self.default_breadth(ask.k), |ef| ef.max(ask.k));
+        let budget = self.budget(eligible.len());
+        let extent = Extent::of(ef, ask.k, dimension).up_to(MOST_FILTERED * ef);
+        let want = candidates(ask.k);
+        let found = SCRATCH.with_borrow_mut(|scratch| {
+            graph.search_filtered(
+                &self.store,
+                query,
+                extent,
+                want,
+                eligible,
+                entries,
+                budget,
+                scratch,
+            )
+        })?;
+        Some(found.into_iter().map(|entry| entry.row).collect())
+    }
+
+    /// How far a walk goes that scores ineligible rows as well.
     fn extent(&self, ask: Ask<'_>, rows: usize) -> Extent {
         let ef = self.breadth(ask.ef, ask.k, rows);
         match self.sampled.and_then(|sampled| sampled.dimension) {
-            // The k-th best eligible row is about the k/share-th of all.
-            Some(dimension) if 2 * rows >= self.len() => {
-                let k = ask.k.saturating_mul(self.len()).div_ceil(rows.max(1));
-                Extent::of(ef, k, dimension)
+            // The distance is that of the k-th best eligible row, so the breadth is that of an unfiltered walk; but
+            // more rows lie within it.
+            Some(dimension) => {
+                let own = self.breadth(ask.ef, ask.k, self.len());
+                let extent = Extent::of(own, ask.k, dimension);
+                let share = ef as f64 / own.max(1) as f64;
+                extent.up_to((extent.most() as f64 * share) as usize)
             }
-            _ => Extent::fixed(ef),
+            None => Extent::fixed(ef),
         }
     }
 
@@ -267,25 +334,10 @@ impl Vectors {
         self.spec.layout == Layout::Auto && rows * self.store.row_bytes() <= MIPS_SCAN_BYTES
     }
 
-    /// Whether the graph is worth walking for this many eligible rows: the walk, which has to be broader the
-    /// fewer of the rows are eligible, would not see most of them anyway, and they cost more than
-    /// [`SCAN_BYTES`] to scan. Who names a layout is not asked the second question about a search without a filter,
-    /// in which half of the rows or more are eligible, as dead ones outnumbered by live ones may lie about.
-    fn walks(&self, eligible: usize, ef: Option<usize>, k: usize) -> bool {
-        let named = self.spec.layout != Layout::Auto && 2 * eligible >= self.len();
-        let scan = eligible * self.store.row_bytes();
-        // A walk that is broader because its caller wants it so is still a walk.
-        let breadth = self
-            .breadth(ef, k, eligible)
-            .min(self.breadth(None, k, eligible));
-        let broad = breadth.saturating_mul(self.spec.m);
-        (named || scan > SCAN_BYTES) && broad < eligible
-    }
-
     /// What a plain search for ten does.
     pub fn path(&self) -> Found {
         match &self.graph {
-            Some(_) if self.walks(self.len(), None, ANSWERS) => Found::Graph,
+            Some(_) if self.way(self.len(), None, ANSWERS) != Way::Scan => Found::Graph,
             _ => Found::Exact,
         }
     }
@@ -316,7 +368,7 @@ impl Vectors {
         ((eligible.saturating_sub(1) / self.spec.m) as f64 * share) as usize
     }
 
-    fn breadth(&self, ef: Option<usize>, k: usize, eligible: usize) -> usize {
+    pub(super) fn breadth(&self, ef: Option<usize>, k: usize, eligible: usize) -> usize {
         let ef = match ef {
             Some(ef) => ef.max(k),
             None => self.default_breadth(k),
@@ -325,4 +377,9 @@ impl Vectors {
         let share = self.len() as f64 / eligible.max(1) as f64;
         ((ef as f64 * share).ceil() as usize).min(self.len())
     }
+}
+
+/// How many rows a walk hands on to be scored finely.
+fn candidates(k: usize) -> usize {
+    k.saturating_add(RESCORE.max(k / 8))
 }

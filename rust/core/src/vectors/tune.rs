@@ -178,7 +178,7 @@ impl<'a, T: TieBreak + Sync + ?Sized> Trial<'a, T> {
         let count = shares.len() as f64;
         let mean = shares.iter().map(|(share, _)| share).sum::<f64>() / count;
         let squares: f64 = shares.iter().map(|(share, _)| (share - mean).powi(2)).sum();
-        let walked = shares.iter().any(|(_, path)| *path == Found::Graph);
+        let walked = shares.iter().any(|(_, path)| *path != Found::Exact);
         Ok(Recall {
             mean,
             standard_error: (squares / (count - 1.0).max(1.0) / count).sqrt(),
