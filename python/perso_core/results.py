@@ -39,7 +39,8 @@ class Hits:
     Attributes:
         ids: (k,) for one query, (q, k) for several; int64 with -1, or str with None, where fewer exist.
         scores: float32 of the same shape, higher is better, NaN where fewer exist.
-        path: "exact" when every eligible item was scored, "graph" when a graph was searched.
+        path: "exact" when every eligible item was scored, "graph" when a graph was searched, "filtered" when it was walked
+            over the eligible items alone.
 
     For one query, iteration and `len` are over its hits; for several, over one `Hits` a query.
     """
@@ -104,7 +105,8 @@ class Tuning:
         ef: the width, now the index's default; None where searches are exact and have none.
         recall: measured with it, over `queries` queries; 1.0 where searches are exact.
         standard_error: of that mean, over the queries.
-        path: "graph", or "exact" when no query walked the graph.
+        path: "graph" when a query walked the graph, "filtered" when one walked it over the eligible items alone and none
+            otherwise, or "exact" when no query walked.
         target: the recall asked for.
         k: answers a query.
         queries: how many were looked at.
@@ -279,7 +281,8 @@ class Slate:
 
     @property
     def path(self) -> str:
-        """Where candidates came from: "exact", "graph", "attributes" (no user), or "given" (scores or lists of yours)."""
+        """Where candidates came from: "exact", "graph" or "filtered" (a walk over eligible items), "attributes" (no user),
+        or "given" (scores or lists of yours)."""
         return self._core.path
 
     @property

@@ -27,6 +27,10 @@ use crate::scored::{rank_order, ByRow, Scored, TieBreak, TopK};
 use crate::store::{Data, Query, VectorStore};
 use crate::threads;
 
+/// From this share of eligible rows on a block of rows is read as it lies, and the others' scores are dropped: rows in order
+/// take 14 ns each, and chosen ones 36 to 50 (384 int8 codes, Zen 4).
+pub(crate) const DENSE: f64 = 0.4;
+
 /// Rows scored per kernel call: enough to hide the call, few enough to stay in the first-level cache.
 const BLOCK: usize = 512;
 
@@ -40,9 +44,12 @@ pub fn scan<T: TieBreak + ?Sized>(
 ) -> Vec<Scored> {
     if store.dtype() != Dtype::I8 {
         let mut top = TopK::new(k, tie);
-        for_each_block(store.len(), eligible, |rows, scores| {
+        for_each_block(store.len(), eligible, |rows, words, scores| {
             store.fine(query, rows, scores);
-            push_block(&mut top, rows, scores);
+            match words {
+                None => push_block(&mut top, rows, scores),
+                Some(words) => push_some(&mut top, rows, words, scores),
+            }
         });
         return top.into_sorted();
     }
@@ -53,12 +60,15 @@ pub fn scan<T: TieBreak + ?Sized>(
     let mut sieve = store.sieve(query);
     let norms = store.norms();
     let mut masks = [0; BLOCK / SIFT_ROWS];
-    for_each_block(store.len(), eligible, |rows, scores| {
+    for_each_block(store.len(), eligible, |rows, words, scores| {
         let masks = &mut masks[..rows.len().div_ceil(SIFT_ROWS)];
         sieve.threshold = lower.threshold();
         store.sift(query, &sieve, rows, scores, masks);
         for (group, mask) in masks.iter().enumerate() {
             let mut mask = *mask;
+            if let Some(words) = words {
+                mask &= (words[group / 2] >> (SIFT_ROWS * (group % 2))) as u32;
+            }
             while mask != 0 {
                 let i = group * SIFT_ROWS + mask.trailing_zeros() as usize;
                 mask &= mask - 1;
@@ -223,24 +233,65 @@ fn row_at(rows: Rows<'_>, i: usize) -> u32 {
     }
 }
 
-fn for_each_block(len: usize, eligible: Option<&RowSet>, mut f: impl FnMut(Rows<'_>, &mut [f32])) {
+/// The rows of a block whose bit is set.
+fn push_some<T: TieBreak + ?Sized>(
+    top: &mut TopK<'_, T>,
+    rows: Rows<'_>,
+    words: &[u64],
+    scores: &[f32],
+) {
+    for (at, (&word, scores)) in words.iter().zip(scores.chunks(64)).enumerate() {
+        let mut word = word;
+        while word != 0 {
+            let bit = word.trailing_zeros() as usize;
+            word &= word - 1;
+            if scores[bit] >= top.threshold() {
+                top.push(Scored {
+                    score: scores[bit],
+                    row: row_at(rows, at * 64 + bit),
+                });
+            }
+        }
+    }
+}
+
+/// All eligible rows in blocks: where many of a block's rows are eligible the whole block, with a bit for each of its rows.
+fn for_each_block(
+    len: usize,
+    eligible: Option<&RowSet>,
+    mut f: impl FnMut(Rows<'_>, Option<&[u64]>, &mut [f32]),
+) {
     let mut scores = [0.0; BLOCK];
     let Some(eligible) = eligible else {
         for start in (0..len).step_by(BLOCK) {
-            let block = BLOCK.min(len - start);
-            f(Rows::Range { start, len: block }, &mut scores[..block]);
+            let len = BLOCK.min(len - start);
+            f(Rows::Range { start, len }, None, &mut scores[..len]);
         }
         return;
     };
     let mut rows = Vec::with_capacity(BLOCK);
-    for row in eligible.iter() {
-        rows.push(row);
-        if rows.len() == BLOCK {
-            f(Rows::Ids(&rows), &mut scores);
-            rows.clear();
+    for (block, words) in eligible.words().chunks(BLOCK / 64).enumerate() {
+        let start = block * BLOCK;
+        let count: u32 = words.iter().map(|word| word.count_ones()).sum();
+        let here = (words.len() * 64).min(len.saturating_sub(start));
+        if f64::from(count) >= DENSE * here as f64 && count > 0 {
+            let range = Rows::Range { start, len: here };
+            f(range, Some(words), &mut scores[..here]);
+            continue;
+        }
+        for (i, &word) in words.iter().enumerate() {
+            let mut word = word;
+            while word != 0 {
+                rows.push((start + i * 64) as u32 + word.trailing_zeros());
+                word &= word - 1;
+                if rows.len() == BLOCK {
+                    f(Rows::Ids(&rows), None, &mut scores);
+                    rows.clear();
+                }
+            }
         }
     }
-    f(Rows::Ids(&rows), &mut scores[..rows.len()]);
+    f(Rows::Ids(&rows), None, &mut scores[..rows.len()]);
 }
 
 #[cfg(test)]
@@ -251,11 +302,12 @@ mod tests {
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(200))]
-        /// The two-pass int8 scan against scoring every row finely.
+        /// The two-pass int8 scan, and the plain one, against scoring every row finely.
         #[test]
-        fn i8_scan_finds_what_scoring_everything_finds(
+        fn a_scan_finds_what_scoring_everything_finds(
             seed in any::<u64>(), dim in 1usize..100, n in 0usize..1500, k in 0usize..40,
             metric in prop_oneof![Just(Metric::Ip), Just(Metric::Cosine), Just(Metric::L2)],
+            dtype in prop_oneof![2 => Just(Dtype::I8), 1 => Just(Dtype::F32), 1 => Just(Dtype::F16)],
             filtered in any::<bool>(), magnitude in -12i32..12,
         ) {
             let mut state = seed;
@@ -263,7 +315,7 @@ mod tests {
                 state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
                 ((state >> 40) as f32 / (1u64 << 23) as f32 - 1.0) * 2f32.powi(magnitude)
             };
-            let mut store = VectorStore::new(dim, metric, Dtype::I8).unwrap();
+            let mut store = VectorStore::new(dim, metric, dtype).unwrap();
             let mut x: Vec<f32> = (0..n * dim).map(|_| next()).collect();
             // Duplicates and zero vectors are where ties and zero norms live.
             for row in 1..n {
@@ -277,7 +329,9 @@ mod tests {
             let query: Vec<f32> = (0..dim).map(|_| next()).collect();
             let query = store.query(&query);
             let mut eligible = RowSet::none(n);
-            (0..n as u32).filter(|row| row % 3 != 1).for_each(|row| eligible.insert(row));
+            // The first blocks are read whole, the last ones by row.
+            let few = |row: &u32| if *row < 1000 { row % 3 != 1 } else { row % 5 == 1 };
+            (0..n as u32).filter(few).for_each(|row| eligible.insert(row));
             let eligible = filtered.then_some(&eligible);
             let found = scan(&store, &query, k, eligible, &ByRow);
             let all: Vec<u32> = (0..n as u32)

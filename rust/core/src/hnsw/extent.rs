@@ -33,6 +33,8 @@ const MOST: usize = 2;
 pub struct Extent {
     /// The answer whose distance is the measure; 0 when the number is fixed.
     k: usize,
+    /// What a typical query follows.
+    ef: usize,
     least: usize,
     most: usize,
     ratio: f32,
@@ -43,6 +45,7 @@ impl Extent {
     pub fn fixed(ef: usize) -> Self {
         Extent {
             k: 0,
+            ef,
             least: ef,
             most: ef,
             ratio: 1.0,
@@ -54,6 +57,7 @@ impl Extent {
         let share = ef as f32 / k.max(1) as f32;
         Extent {
             k: k.max(1),
+            ef,
             least: ((LEAST * ef as f32) as usize).max(1),
             most: MOST * ef,
             ratio: libm::powf(share, 2.0 / dimension),
@@ -66,6 +70,11 @@ impl Extent {
             most: most.max(self.least),
             ..self
         }
+    }
+
+    /// Rows that are followed for a typical query.
+    pub fn breadth(&self) -> usize {
+        self.ef
     }
 
     /// Rows that are followed in any case.

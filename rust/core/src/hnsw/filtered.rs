@@ -12,7 +12,10 @@
 //! It begins where the upper layers lead, at what the caller names, and at some eligible rows from all over the store: where everything around the
 //! query is ineligible nothing eligible may be within two hops, and the walk comes from the other side.
 //!
-//! It gives up, rather than answer badly, when its budget is spent or fewer rows were found than were asked for.
+//! It gives up, rather than answer badly, when its budget is spent, when fewer rows were found than were asked for, or
+//! when it has come to rest where far more rows are worth following than its breadth: about as near to the
+//! query as the best ones then lie so many that a walk does not find the nearest of them. That is so where everything near the
+//! query is ineligible (recall@10 of .24 with the 50% of rows that are farthest from the query).
 
 use perso_kernels::{prefetch, Rows};
 
@@ -25,6 +28,9 @@ use crate::store::{Query, VectorStore};
 
 /// Eligible rows from all over the store that a walk begins at.
 const SEEDS: usize = 16;
+
+/// Rows worth following, in breadths, that are too many.
+const CROWD: usize = 6;
 
 /// Rows to pass through whose links have been asked for ahead.
 const AHEAD: usize = 4;
@@ -70,6 +76,7 @@ impl Graph {
             }
         }
         let mut cursor = 0;
+        let mut followed = 0;
         loop {
             let count = scratch.fresh.len();
             if !budget.pay(count, opened) {
@@ -110,13 +117,19 @@ impl Graph {
                 cursor += 1;
             }
             let floor = scratch.floor(extent, metric);
-            let Some((next, followed)) = scratch.pool.get_mut(cursor) else {
+            let crowd = scratch.pool.get(CROWD * extent.breadth());
+            let settled = followed >= extent.breadth() / 2 + 8 && extent.k() <= extent.breadth();
+            if settled && crowd.is_some_and(|(entry, _)| entry.score >= floor) {
+                return None;
+            }
+            let Some((next, done)) = scratch.pool.get_mut(cursor) else {
                 break;
             };
             if cursor >= extent.least() && next.score < floor {
                 break;
             }
-            *followed = true;
+            *done = true;
+            followed += 1;
             let row = next.row;
             if let Some((likely, _)) = scratch.pool[cursor..].iter().find(|(_, done)| !done) {
                 prefetch(self.link_row(likely.row, 0));

@@ -288,6 +288,10 @@ impl Graph {
                 scratch.turn.push(next.row);
             }
             if scratch.turn.is_empty() {
+                // Everything that may be kept was followed, and the last of it was still worth following.
+                let worth = |(last, _): &(Scored, bool)| last.score >= floor;
+                let cut = scratch.pool.get(most - 1).is_some_and(worth);
+                scratch.poor = extent.k() > 0 && cut && watch.lacks();
                 break;
             }
             for &row in &scratch.turn {

@@ -42,6 +42,12 @@ impl Yield {
         self.good += usize::from(eligible);
     }
 
+    /// Whether clearly fewer are eligible than promised: what makes a walk that has not come to its end suspect.
+    pub(crate) fn lacks(&self) -> bool {
+        let promised = self.met.saturating_mul(self.eligible);
+        10 * self.good.saturating_mul(self.rows) < 7 * promised
+    }
+
     /// Whether far fewer are eligible than the filter promises.
     #[inline]
     pub(crate) fn is_poor(&self) -> bool {

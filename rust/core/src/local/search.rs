@@ -193,6 +193,9 @@ impl LocalCodes {
                 count += 1;
             }
             if count == 0 {
+                // Everything that may be followed was, and more was worth it.
+                let cut = walk.cursor >= extent.most();
+                scratch.poor = extent.k() > 0 && cut && watch.lacks();
                 break;
             }
             let row = coming[0];

@@ -3,7 +3,7 @@
 
 use std::cell::RefCell;
 
-use super::plan::Way;
+use super::plan::{self, Way};
 use super::sample::ANSWERS;
 use super::{Breadth, Layout, Vectors};
 use crate::eligible::RowSet;
@@ -230,7 +230,8 @@ impl Vectors {
             near = self.near(graph, query, ask, rows, entries);
         }
         if let (None, Some(eligible)) = (&near, ask.eligible) {
-            near = self.near_within(graph, query, ask, eligible, entries);
+            let first = way == Way::Filtered;
+            near = self.near_within(graph, query, ask, eligible, entries, first);
             found = Found::Filtered;
         }
         let mut near = near?;
@@ -289,12 +290,11 @@ impl Vectors {
         ask: Ask<'_>,
         eligible: &RowSet,
         entries: &[u32],
+        first: bool,
     ) -> Option<Vec<u32>> {
         let dimension = self.sampled.and_then(|sampled| sampled.dimension)?;
-        let ef = ask
-            .ef
-            .map_or_else(|| self.default_breadth(ask.k), |ef| ef.max(ask.k));
-        let budget = self.budget(eligible.len());
+        let ef = plan::halved(self.breadth(ask.ef, ask.k, self.len()), ask.k);
+        let budget = self.budget(eligible.len(), ef, first);
         let extent = Extent::of(ef, ask.k, dimension).up_to(MOST_FILTERED * ef);
         let want = candidates(ask.k);
         let found = SCRATCH.with_borrow_mut(|scratch| {
@@ -320,9 +320,9 @@ impl Vectors {
             // more rows lie within it.
             Some(dimension) => {
                 let own = self.breadth(ask.ef, ask.k, self.len());
-                let extent = Extent::of(own, ask.k, dimension);
-                let share = ef as f64 / own.max(1) as f64;
-                extent.up_to((extent.most() as f64 * share) as usize)
+                let share = rows as f64 / self.len().max(1) as f64;
+                let extent = Extent::of(plan::eased(own, share), ask.k, dimension);
+                extent.up_to((extent.most() as f64 / share.max(1e-9)) as usize)
             }
             None => Extent::fixed(ef),
         }
@@ -360,6 +360,11 @@ impl Vectors {
             _ => 0,
         };
         self.tuned.unwrap_or(untuned).at(k).saturating_add(more)
+    }
+
+    /// Whether distances tell how far a walk has to go.
+    pub(super) fn has_dimension(&self) -> bool {
+        self.sampled.is_some_and(|s| s.dimension.is_some())
     }
 
     /// The greatest breadth with which a search among so many eligible rows would still walk.
