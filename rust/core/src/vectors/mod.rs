@@ -374,4 +374,6 @@ impl Vectors {
 }
 
 #[cfg(test)]
+mod filtered_tests;
+#[cfg(test)]
 mod teach_tests;
