@@ -400,9 +400,10 @@ def measure(data: Data, engines: Sequence[Engine], kind: str, share: float, roun
         notes[engine.name] = text
     times: dict[str, list[float]] = {name: [] for name in passes}
     names = list(passes)
-    for i in range(rounds):
-        for name in names[i % len(names) :] + names[: i % len(names)]:
-            times[name].append(passes[name]())
+    order = np.random.default_rng(3)
+    for _ in range(rounds):
+        for at in order.permutation(len(names)):
+            times[names[at]].append(passes[names[at]]())
 
     def middle(name: str) -> float:
         return statistics.median(times[name])

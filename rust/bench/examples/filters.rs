@@ -74,12 +74,7 @@ fn main() {
         }
     }
     let near: Vec<Vec<f32>> = queries.iter().map(|q| scores(&index, q)).collect();
-    let ways = [
-        Some(Way::Scan),
-        Some(Way::Filtered),
-        Some(Way::Graph),
-        None,
-    ];
+    let ways = [Some(Way::Scan), Some(Way::Filtered), Some(Way::Graph), None];
     println!("kind          share   scan        filtered           graph              taken              (µs recall; share by that way)");
     for kind in ["independent", "near", "far", "near topics", "far topics"] {
         for share in SHARES {
@@ -92,23 +87,39 @@ fn main() {
                 let mut rows: Vec<u32> = (0..n as u32).collect();
                 let of_topic = |t: usize| near[qi][t * n / TOPICS];
                 match kind {
-                    "independent" => rows.sort_by_key(|row| hash(u64::from(*row) << 16 | qi as u64)),
-                    "near" => rows.sort_by(|a, b| near[qi][*b as usize].total_cmp(&near[qi][*a as usize])),
-                    "far" => rows.sort_by(|a, b| near[qi][*a as usize].total_cmp(&near[qi][*b as usize])),
+                    "independent" => {
+                        rows.sort_by_key(|row| hash(u64::from(*row) << 16 | qi as u64))
+                    }
+                    "near" => {
+                        rows.sort_by(|a, b| near[qi][*b as usize].total_cmp(&near[qi][*a as usize]))
+                    }
+                    "far" => {
+                        rows.sort_by(|a, b| near[qi][*a as usize].total_cmp(&near[qi][*b as usize]))
+                    }
                     _ => rows.sort_by(|a, b| {
                         let (a, b) = (topic[*a as usize].1, topic[*b as usize].1);
                         let order = of_topic(b).total_cmp(&of_topic(a)).then(a.cmp(&b));
-                        if kind == "near topics" { order } else { order.reverse() }
+                        if kind == "near topics" {
+                            order
+                        } else {
+                            order.reverse()
+                        }
                     }),
                 }
                 let mut set = RowSet::none(n);
                 rows[..want].iter().for_each(|row| set.insert(*row));
                 let set = (want < n).then_some(&set);
-                let truth = index.vectors().search(
-                    query,
-                    Ask { exact: true, ..ask(k, set) },
-                    index.id_map(),
-                ).0;
+                let truth = index
+                    .vectors()
+                    .search(
+                        query,
+                        Ask {
+                            exact: true,
+                            ..ask(k, set)
+                        },
+                        index.id_map(),
+                    )
+                    .0;
                 let last = truth.last().unwrap().score;
                 let mut best = [f64::INFINITY; 4];
                 for round in 0..rounds {
@@ -116,7 +127,11 @@ fn main() {
                         let at = (i + round) % 4;
                         let start = clock::now();
                         let (found, path) = match ways[at] {
-                            Some(way) => index.vectors().search_by(query, ask(k, set), way, index.id_map()),
+                            Some(way) => {
+                                index
+                                    .vectors()
+                                    .search_by(query, ask(k, set), way, index.id_map())
+                            }
                             None => index.vectors().search(query, ask(k, set), index.id_map()),
                         };
                         let time = (clock::now() - start) as f64 / 1e3;
@@ -132,7 +147,10 @@ fn main() {
                                 None => true,
                             });
                             if at == 3 {
-                                paths[[Found::Exact, Found::Filtered, Found::Graph].iter().position(|p| *p == path).unwrap()] += 1;
+                                paths[[Found::Exact, Found::Filtered, Found::Graph]
+                                    .iter()
+                                    .position(|p| *p == path)
+                                    .unwrap()] += 1;
                             }
                         }
                     }
@@ -142,10 +160,24 @@ fn main() {
                 }
             }
             let c = count as f64;
-            let cell = |i: usize| format!("{:8.1} {:.3} {:3.0}%", times[i] / c, recalls[i] / c, 100.0 * own[i] as f64 / c);
+            let cell = |i: usize| {
+                format!(
+                    "{:8.1} {:.3} {:3.0}%",
+                    times[i] / c,
+                    recalls[i] / c,
+                    100.0 * own[i] as f64 / c
+                )
+            };
             println!(
                 "{kind:12} {share:7} {:8.1}  {}  {}  {:8.1} {:.3}  exact {} filtered {} graph {}",
-                times[0] / c, cell(1), cell(2), times[3] / c, recalls[3] / c, paths[0], paths[1], paths[2],
+                times[0] / c,
+                cell(1),
+                cell(2),
+                times[3] / c,
+                recalls[3] / c,
+                paths[0],
+                paths[1],
+                paths[2],
             );
         }
     }

@@ -27,9 +27,9 @@ mod watch;
 
 pub use build::Hook;
 pub use extent::Extent;
+pub(crate) use kth::KthBest;
 pub use search::Scratch;
 pub use taught::{Taught, DEGREE as TAUGHT_DEGREE};
-pub(crate) use kth::KthBest;
 pub(crate) use visited::Visited;
 pub use watch::Budget;
 pub(crate) use watch::Yield;

@@ -68,7 +68,11 @@ impl Scratch {
 
     /// Puts an entry into the pool of at most `most`; returns its position if it got in.
     pub(super) fn insert<T: TieBreak>(
-        &mut self, entry: Scored, most: usize, tie: &T) -> Option<usize> {
+        &mut self,
+        entry: Scored,
+        most: usize,
+        tie: &T,
+    ) -> Option<usize> {
         let at = self
             .pool
             .partition_point(|(kept, _)| rank_order(tie, *kept, entry).is_lt());
@@ -107,7 +111,7 @@ impl Scratch {
 impl Graph {
     /// Searches the bottom layer as far as `extent` and returns the best `want` of all rows scored on
     /// the way, by coarse score. With `eligible`, ineligible rows are walked through and not returned, and a walk
-    /// that meets far fewer eligible rows than there should be is broken off: `scratch.poor`.
+    /// that follows far fewer eligible rows than there should be is broken off: `scratch.poor`.
     ///
     /// `want` may exceed what is followed: a pool of candidates for ranking needs many rows and not the last one
     /// of them, and what a walk scores is several times what it follows.
@@ -237,14 +241,11 @@ impl Graph {
                 match collect.eligible {
                     None if apart => noted.push(entry),
                     None => {}
-                    Some(set) => {
-                        let good = set.contains(entry.row);
-                        watch.note(good);
-                        if good {
-                            noted.push(entry);
-                            scratch.kth.note(entry.score, extent.k());
-                        }
+                    Some(set) if set.contains(entry.row) => {
+                        noted.push(entry);
+                        scratch.kth.note(entry.score, extent.k());
                     }
+                    Some(_) => {}
                 }
                 if entry.score < least {
                     continue;
@@ -285,6 +286,9 @@ impl Graph {
                     continue;
                 }
                 *followed = true;
+                if let Some(set) = collect.eligible {
+                    watch.note(set.contains(next.row));
+                }
                 scratch.turn.push(next.row);
             }
             if scratch.turn.is_empty() {

@@ -2,7 +2,7 @@
 //! may spend.
 //!
 //! A filter that lets the share `s` of all rows through is expected to let about `s` of the rows through that a walk
-//! meets. Where it lets far fewer through, the eligible rows lie away from the query ("opposed"), and a walk to the
+//! follows. (Of those it scores too many lie beside its way: with the 1% nearest rows ineligible, three quarters.) Where it lets far fewer through, the eligible rows lie away from the query ("opposed"), and a walk to the
 //! query finds none of them however broad it is. [`Yield`] notices that after a few rows.
 //!
 //! A [`Budget`] is counted, never timed: rows scored and links read, at prices that are constants. So where a walk
@@ -14,7 +14,7 @@ const EXPECTED: usize = 8;
 /// A yield below this share of the expected one is a lack.
 const LACK: usize = 4;
 
-/// How many of the rows that a walk meets are eligible, beside what the filter promises.
+/// How many of the rows that a walk follows are eligible, beside what the filter promises.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Yield {
     /// Eligible rows, and all of them.

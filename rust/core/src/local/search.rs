@@ -169,8 +169,8 @@ impl LocalCodes {
         }
         scratch.pool.sort_unstable();
 
-        // Who wants many rows, or chosen ones, gets those that are only estimated as well.
-        let wide = want > NARROW || eligible.is_some();
+        // Who wants many rows, or chosen ones of which there are few, gets those that are only estimated as well.
+        let wide = want > NARROW || eligible.is_some_and(|set| 2 * set.len() < self.len());
         let mut walk = Walk {
             extent,
             keep: extent

@@ -167,7 +167,8 @@ fn each_way_is_reported() {
 fn answers_do_not_depend_on_threads_or_on_what_was_asked_before() {
     let query = &clustered(1, 9)[..];
     let one = space(Metric::L2, Dtype::I8, Layout::Local);
-    let other = crate::threads::with_pool(3, || space(Metric::L2, Dtype::I8, Layout::Local)).unwrap();
+    let other =
+        crate::threads::with_pool(3, || space(Metric::L2, Dtype::I8, Layout::Local)).unwrap();
     let set = eligible(&one, query, Kind::Independent, 0.3, 1);
     for way in [Way::Scan, Way::Filtered, Way::Graph] {
         let asked = ask(Some(&set), false);

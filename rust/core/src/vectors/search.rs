@@ -293,7 +293,7 @@ impl Vectors {
         first: bool,
     ) -> Option<Vec<u32>> {
         let dimension = self.sampled.and_then(|sampled| sampled.dimension)?;
-        let ef = plan::halved(self.breadth(ask.ef, ask.k, self.len()), ask.k);
+        let ef = plan::lessened(self.breadth(ask.ef, ask.k, self.len()), ask.k);
         let budget = self.budget(eligible.len(), ef, first);
         let extent = Extent::of(ef, ask.k, dimension).up_to(MOST_FILTERED * ef);
         let want = candidates(ask.k);
