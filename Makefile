@@ -1,7 +1,7 @@
 # Two commands matter: `make demo` and `make test`. The logic lives in scripts/, because shell quoting
 # survives a checkout path with spaces and make's own word splitting does not. All paths are relative.
 
-.PHONY: help demo test test-free-threaded bench bench-peers bench-check plots fuzz lint format clean
+.PHONY: help demo test test-free-threaded bench bench-peers bench-filters bench-check plots fuzz lint format clean
 .DEFAULT_GOAL := help
 export PYTHON PYTHON_FREE_THREADED ARGS
 # make's own: to bash, SECONDS is the time since it started.
@@ -29,6 +29,9 @@ bench: ## the benchmark suite under pytest-benchmark
 
 bench-peers: ## this library beside its peers, in a table and a page (ARGS="--help" lists the options)
 	@bash scripts/bench_peers.sh
+
+bench-filters: ## filtered searches beside peers (ARGS="--items x.npy --queries q.npy")
+	@bash scripts/bench_filters.sh
 
 bench-check: ## the latency gate: instruction counts and ratios against bench/record (ARGS=--update records)
 	@bash scripts/bench_check.sh
