@@ -132,10 +132,7 @@ impl Vectors {
         let mut best = (plain * price, Way::Graph, plain);
         let alone = lessened(own, k) as f64;
         let filtered = alone * followed_filtered(bytes);
-        // Two hops reach too few eligible rows where the share is small.
-        let reached = share * (4 * self.spec.m * self.spec.m) as f64;
-        let can = self.has_dimension() && reached >= REACHED;
-        if can && filtered < best.0 {
+        if self.walks_within(eligible) && filtered < best.0 {
             best = (filtered, Way::Filtered, alone);
         }
         let (cost, way, breadth) = best;
@@ -146,6 +143,13 @@ impl Vectors {
         } else {
             way
         }
+    }
+
+    /// Whether a walk over this many eligible rows finds its way: by two hops it reaches too few of them where the share is
+    /// small, and it has to know how far to go.
+    pub(super) fn walks_within(&self, eligible: usize) -> bool {
+        let share = eligible as f64 / self.len().max(1) as f64;
+        self.has_dimension() && share * (4 * self.spec.m * self.spec.m) as f64 >= REACHED
     }
 
     /// What scoring this many eligible rows costs.

@@ -292,6 +292,9 @@ impl Vectors {
         entries: &[u32],
         first: bool,
     ) -> Option<Vec<u32>> {
+        if !self.walks_within(eligible.len()) {
+            return None;
+        }
         let dimension = self.sampled.and_then(|sampled| sampled.dimension)?;
         let ef = plan::lessened(self.breadth(ask.ef, ask.k, self.len()), ask.k);
         let budget = self.budget(eligible.len(), ef, first);
