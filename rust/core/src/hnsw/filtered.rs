@@ -32,6 +32,11 @@ const SEEDS: usize = 16;
 /// Rows worth following, in breadths, that are too many.
 const CROWD: usize = 6;
 
+/// Between so many rows followed two thirds of all rows scored are too many as well: a walk that comes nearer to the query leaves
+/// most of what it scored behind.
+const FIRST: usize = 12;
+const LAST: usize = 16;
+
 /// Rows to pass through whose links have been asked for ahead.
 const AHEAD: usize = 4;
 
@@ -117,10 +122,14 @@ impl Graph {
                 cursor += 1;
             }
             let floor = scratch.floor(extent, metric);
-            let crowd = scratch.pool.get(CROWD * extent.breadth());
-            let settled = followed >= extent.breadth() / 2 + 8 && extent.k() <= extent.breadth();
-            if settled && crowd.is_some_and(|(entry, _)| entry.score >= floor) {
-                return None;
+            if followed >= FIRST && extent.k() <= extent.breadth() {
+                let worth = scratch
+                    .pool
+                    .partition_point(|(entry, _)| entry.score >= floor);
+                let early = followed < LAST && 3 * worth >= 2 * noted.len();
+                if early || followed >= extent.breadth() / 2 && worth > CROWD * extent.breadth() {
+                    return None;
+                }
             }
             let Some((next, done)) = scratch.pool.get_mut(cursor) else {
                 break;

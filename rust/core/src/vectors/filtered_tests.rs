@@ -95,7 +95,7 @@ fn points() -> impl Iterator<Item = (Kind, f64)> {
 
 #[test]
 fn a_filtered_search_finds_the_answers_at_every_share() {
-    let count = 30;
+    let count = 20;
     let queries = clustered(count, 9);
     for metric in [Metric::Cosine, Metric::L2, Metric::Ip] {
         for (layout, dtype) in [
