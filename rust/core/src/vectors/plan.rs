@@ -91,13 +91,17 @@ pub(super) fn eased(ef: usize, share: f64) -> usize {
     ((ef as f64 * part).ceil() as usize).max(1)
 }
 
-/// Likewise for a walk that scores nothing but eligible rows: recall@10 was 1 with the whole breadth, .965 to .985 with
-/// half of it.
-pub(super) fn lessened(ef: usize, k: usize) -> usize {
-    (ef * 5 / 8).max(ef.min(k)).max(1)
-}
-
 impl Vectors {
+    /// Likewise for a walk that scores nothing but eligible rows: recall@10 was 1 with the whole breadth, .965 to .985 with
+    /// half of it. It goes by scores, so what the breadth of a walk has for the errors of neighbour codes is not needed.
+    pub(super) fn lessened(&self, ef: usize, k: usize) -> usize {
+        let sixteenths = match self.layout() {
+            Layout::Local => 8,
+            _ => 9,
+        };
+        (ef * sixteenths / 16).max(ef.min(k)).max(1)
+    }
+
     /// The way that a search among so many eligible rows begins with.
     ///
     /// Who names a layout wants its walk: a search in which half of the rows or more are eligible, as dead ones outnumbered
@@ -130,7 +134,7 @@ impl Vectors {
             _ => followed(bytes),
         };
         let mut best = (plain * price, Way::Graph, plain);
-        let alone = lessened(own, k) as f64;
+        let alone = self.lessened(own, k) as f64;
         let filtered = alone * followed_filtered(bytes);
         if self.walks_within(eligible) && filtered < best.0 {
             best = (filtered, Way::Filtered, alone);

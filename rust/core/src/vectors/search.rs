@@ -296,7 +296,7 @@ impl Vectors {
             return None;
         }
         let dimension = self.sampled.and_then(|sampled| sampled.dimension)?;
-        let ef = plan::lessened(self.breadth(ask.ef, ask.k, self.len()), ask.k);
+        let ef = self.lessened(self.breadth(ask.ef, ask.k, self.len()), ask.k);
         let budget = self.budget(eligible.len(), ef, first);
         let extent = Extent::of(ef, ask.k, dimension).up_to(MOST_FILTERED * ef);
         let want = candidates(ask.k);
