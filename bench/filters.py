@@ -26,7 +26,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -121,7 +121,7 @@ class Engine:
 
 class Ours(Engine):
     widths = (None,)
-    options: dict[str, Any]
+    options: ClassVar[dict[str, Any]]
 
     def build(self, data: Data) -> None:
         self.index = pc.Index(data.items.shape[1], "cosine", **self.options)
@@ -154,7 +154,7 @@ class Compact(Ours):
 
 class Fine(Ours):
     name, file = "i8 + f16", "ours-i8-f16.pc"
-    options = {"dtype": "i8", "layout": "local", "rescore": "f16"}
+    options: ClassVar[dict[str, Any]] = {"dtype": "i8", "layout": "local", "rescore": "f16"}
 
 
 class F32(Ours):
@@ -416,9 +416,13 @@ def measure(data: Data, engines: Sequence[Engine], kind: str, share: float, roun
             scan, plain = times[f"{engine.name}, scan"], times[f"{engine.name}, plain"]
             better = [min(s, p / share) for s, p in zip(scan, plain, strict=True)]
             ratio = statistics.median(o / b for o, b in zip(own, better, strict=True))
-            line += f" {statistics.median(scan):,.0f} | {statistics.median(plain) / share:,.0f} | {ratio:.2f} |"
+            line += (
+                f" {statistics.median(scan):,.0f} | {statistics.median(plain) / share:,.0f} | {ratio:.2f} |"
+            )
             if peers:
-                beside = min(statistics.median(t / o for t, o in zip(times[p], own, strict=True)) for p in peers)
+                beside = min(
+                    statistics.median(t / o for t, o in zip(times[p], own, strict=True)) for p in peers
+                )
                 line += f" {beside:.1f} |"
         print(line, flush=True)
 
@@ -434,7 +438,12 @@ def main() -> None:
     add("--shares", type=float, nargs="+", default=SHARES)
     add("--kinds", nargs="+", default=KINDS, choices=KINDS)
     add("--engines", nargs="+", help="some of: " + ", ".join(repr(e.name) for e in ENGINES))
-    add("--most", type=float, default=20_000, help="µs a search beyond which a peer is not widened (default: 20,000)")
+    add(
+        "--most",
+        type=float,
+        default=20_000,
+        help="µs a search beyond which a peer is not widened (default: 20,000)",
+    )
     add("--cache", type=Path, default=Path("build/bench-filters"))
     args = parse.parse_args()
     items, queries = (np.load(path).astype(np.float32) for path in (args.items, args.queries))
@@ -451,8 +460,12 @@ def main() -> None:
             engines.append(kind(data, args.cache))
         except ImportError as error:
             print(f"  {kind.name}: left out, {error}", flush=True)
-    print(f"\n{len(items):,} x {items.shape[1]}, {len(queries)} queries, k={args.k}, {args.rounds} rounds; pc {pc.__version__}\n")
-    print("| predicate | share | index | µs | recall (of own scan), path | scan | plain / share | ours / better | peer / ours |")
+    print(
+        f"\n{len(items):,} x {items.shape[1]}, {len(queries)} queries, k={args.k}, {args.rounds} rounds; pc {pc.__version__}\n"
+    )
+    print(
+        "| predicate | share | index | µs | recall (of own scan), path | scan | plain / share | ours / better | peer / ours |"
+    )
     print("|---|--:|---|--:|---|--:|--:|--:|--:|")
     for kind_of in args.kinds:
         for share in args.shares:

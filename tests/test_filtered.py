@@ -19,7 +19,9 @@ def clustered(rng: np.random.Generator, centres: np.ndarray, count: int) -> np.n
     return (centres[rng.integers(len(centres), size=count)] + 0.8 * spread).astype(np.float32)
 
 
-@pytest.fixture(scope="module", params=[("cosine", "compact"), ("cosine", "local"), ("l2", "auto"), ("ip", "auto")])
+@pytest.fixture(
+    scope="module", params=[("cosine", "compact"), ("cosine", "local"), ("l2", "auto"), ("ip", "auto")]
+)
 def world(request):
     rng = np.random.default_rng(11)
     metric, layout = request.param

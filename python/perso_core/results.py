@@ -282,7 +282,8 @@ class Slate:
     @property
     def path(self) -> str:
         """Where candidates came from: "exact", "graph" or "filtered" (a walk over eligible items), "attributes" (no user),
-        or "given" (scores or lists of yours)."""
+        or "given" (scores or lists of yours).
+        """
         return self._core.path
 
     @property
