@@ -185,6 +185,11 @@ impl Graph {
         (&self.base, &self.levels, &self.upper, self.entry)
     }
 
+    /// Rows that were not taken out.
+    pub fn left(&self) -> usize {
+        self.len() - self.gone.len()
+    }
+
     /// What is due, for a file: rows taken out since the last repair, rows inserted since all were last known
     /// to be reachable.
     pub fn due(&self) -> [u32; 2] {

@@ -264,8 +264,20 @@ impl Vectors {
         rows: usize,
         entries: &[u32],
     ) -> Option<Vec<u32>> {
-        let extent = self.extent(ask, rows);
         let want = candidates(ask.k);
+        if let Some(left) = ask.eligible.filter(|set| set.len() == graph.left()) {
+            // All that is left of the graph: few links lead anywhere else, so the walk asks afterwards.
+            let plain = Ask {
+                eligible: None,
+                ..ask
+            };
+            let mut near = self.near(graph, query, plain, self.len(), entries)?;
+            near.retain(|row| left.contains(*row));
+            if near.len() + RESCORE / 2 >= want.min(rows) {
+                return Some(near);
+            }
+        }
+        let extent = self.extent(ask, rows);
         let (store, eligible) = (&self.store, ask.eligible);
         let (found, poor) = match &self.local {
             Some(local) => LOCAL_SCRATCH.with_borrow_mut(|scratch| {
