@@ -27,6 +27,7 @@ from .conditions import Between
 from .counterfactual import Counterfactual, counterfactual
 from .diversity import DPP, MMR, Calibrated, Spread
 from .explore import UCB, EpsilonGreedy, PlackettLuce, Softmax, ThompsonSampling
+from .filters import CompiledFilter, Field, Filter, field
 from .index import Index, cpu_features, dot, topk
 from .interests import Interests
 from .models import OnnxModel
@@ -51,9 +52,12 @@ __all__ = [
     "Calibrated",
     "Candidates",
     "Catalog",
+    "CompiledFilter",
     "Counterfactual",
     "Decay",
     "EpsilonGreedy",
+    "Field",
+    "Filter",
     "Fitted",
     "FormatError",
     "Hide",
@@ -91,6 +95,7 @@ __all__ = [
     "dot",
     "drift",
     "exposure",
+    "field",
     "interleave",
     "ope",
     "rank",

@@ -249,6 +249,17 @@ impl Index {
         )
     }
 
+    /// Searches with each of some queries, each in a way of its own: among rows of its own, say.
+    pub fn search_each(
+        &self,
+        queries: &[f32],
+        asks: &[Ask<'_>],
+        num_threads: i64,
+    ) -> Result<Vec<Answers>> {
+        let threads = threads::resolve("num_threads", num_threads)?;
+        self.vectors.search_each(queries, asks, threads, &self.ids)
+    }
+
     /// Searches with one query, without the lists that several need.
     pub fn search_one(&self, query: &[f32], k: usize, ef: Option<usize>) -> Result<Answers> {
         let eligible = self.eligible(Where::All, None)?;

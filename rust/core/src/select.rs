@@ -13,6 +13,8 @@ pub enum Where<'a> {
     Mask(&'a [bool]),
     /// These ids only; each must be there.
     Ids(&'a Ids),
+    /// What a filter keeps of the rows as they are now.
+    Rows(&'a RowSet),
 }
 
 /// The rows that were selected.
@@ -57,6 +59,11 @@ pub fn select(
             ids.require_all(wanted)?
                 .into_iter()
                 .for_each(|row| rows.insert(row));
+            rows
+        }
+        Where::Rows(kept) => {
+            let mut rows = kept.clone();
+            rows.intersect(ids.live());
             rows
         }
     };

@@ -12,6 +12,7 @@
 //! candidates. Everything before and after that call (the scan, the filter, the final scores) is the same
 //! for every layout.
 
+mod each;
 mod file;
 mod sample;
 mod search;
