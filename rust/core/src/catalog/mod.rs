@@ -196,7 +196,7 @@ impl Catalog {
     ) -> Result<Vec<Answers>> {
         let threads = threads::resolve("num_threads", num_threads)?;
         let vectors = &self.spaces[space];
-        vectors.search_each(queries, asks, threads, &self.ids)
+        vectors.search_each(queries, asks, threads, &*self.ids)
     }
 
     /// The live rows that a filter keeps.

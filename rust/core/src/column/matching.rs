@@ -99,7 +99,8 @@ impl Column {
     pub fn texts(&self, passes: impl Fn(&str) -> bool) -> Test<'_> {
         let wanted = match &self.data {
             Data::Str(_, dictionary) => {
-                dictionary.entries.iter().map(|text| passes(text)).collect()
+                let codes = 0..dictionary.len() as u32;
+                codes.map(|code| passes(dictionary.text(code))).collect()
             }
             _ => Vec::new(),
         };
@@ -139,6 +140,26 @@ impl Column {
             words.push(word(&[1; 64][..valid.len()], valid, &|valid| valid == 0));
         });
         words
+    }
+
+    /// The rows of an int, float or timestamp column with a number from `low` to `high`, both included;
+    /// `None` for no bound. Of a timestamp the number is its microseconds.
+    pub fn between(&self, low: Option<f64>, high: Option<f64>) -> Test<'_> {
+        let (low, high) = (
+            low.unwrap_or(f64::NEG_INFINITY),
+            high.unwrap_or(f64::INFINITY),
+        );
+        self.test(match self.data {
+            // No integer lies above the one or below the other.
+            Data::Int(_) | Data::Time(_) if low >= TWO_63 || high < -TWO_63 => {
+                Wanted::IntRange(1, 0)
+            }
+            // A cast of what lies beyond an integer's range gives its end.
+            Data::Int(_) | Data::Time(_) => {
+                Wanted::IntRange(low.ceil() as i64, high.floor() as i64)
+            }
+            _ => Wanted::FloatRange(low, high),
+        })
     }
 
     fn test(&self, wanted: Wanted) -> Test<'_> {
