@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import perso_core as pc
-from perso_core import _expressions
+from perso_core import _core, _expressions
 
 pa = pytest.importorskip("pyarrow")
 compute = pytest.importorskip("pyarrow.compute")
@@ -144,8 +144,13 @@ def catalog_of(table):
 
 @given(tables(), expressions)
 def test_what_pyarrow_keeps(table, expression):
-    wanted = table.filter(expression)["id"].to_pylist()
     catalog = catalog_of(table)
+    try:
+        wanted = table.filter(expression)["id"].to_pylist()
+    except pa.ArrowInvalid:  # an int that a cast to double would round
+        with pytest.raises(ValueError, match="where: expected an expression"):
+            catalog.filter(expression)
+        return
     assert catalog.filter(expression).ids.tolist() == wanted
     assert (~catalog.filter(expression)).ids.tolist() == table.filter(~expression)["id"].to_pylist()
     hits = catalog.search([1.0, 0.0], k=30, where=expression)
@@ -157,10 +162,13 @@ def test_both_ways_keep_the_same(table, expression):
     text = _expressions.translated(expression, KINDS)
     catalog = catalog_of(table)
     outside = _expressions._outside("where", expression, tuple(KINDS.items()))
-    from perso_core import _core
-
+    try:
+        wanted = table.filter(expression)["id"].to_pylist()
+    except pa.ArrowInvalid:
+        assert text is None
+        return
     found = _core.compile(catalog._core, outside).ids().tolist()
-    assert found == table.filter(expression)["id"].to_pylist()
+    assert found == wanted
     if text is not None:
         assert catalog.filter(pc.Filter.from_json(text)).ids.tolist() == found
 

@@ -206,9 +206,7 @@ def test_a_model_or_signal_that_nobody_uses_is_refused() -> None:
         lambda cat, path: pc.rank(cat, None, pc.Policy(), 1),
     ],
 )
-def test_a_model_may_use_and_change_the_catalog_it_is_asked_for(
-    use: Any, users: int, tmp_path: Any
-) -> None:
+def test_a_model_may_use_and_change_the_catalog_it_is_asked_for(use: Any, users: int, tmp_path: Any) -> None:
     cat, other = (pc.Catalog({"a": pc.Space(2)}) for _ in range(2))
     for one in (cat, other):
         one.upsert(range(5), np.arange(10, dtype=np.float32).reshape(5, 2), {"pop": range(5)})

@@ -421,11 +421,15 @@ def _negated(document: dict[str, Any]) -> str:
 
 
 def _grouped(document: dict[str, Any]) -> str:
-    text = _shown(document)
-    kind = next(iter(document))
-    bare = kind in ("null", "in", "contains_any", "contains_all") or text.startswith("~")
-    bare = bare or (kind == "range" and ".between(" in text) or text.endswith(".is_valid()")
-    return text if bare else f"({text})"
+    """The same in parentheses, where an operator beside it would take a part of it."""
+    [(kind, body)] = document.items()
+    if kind == "not":
+        bare = "is" not in body
+    elif kind == "range":
+        bare = body[1].keys() == {"from", "to"}
+    else:
+        bare = kind not in ("is", "and", "or")
+    return _shown(document) if bare else f"({_shown(document)})"
 
 
 def _literal(value: object) -> str:
