@@ -35,6 +35,8 @@ def where(argument: str, value: object, source: Catalog | Candidates | None) -> 
         return expression(argument, value, source)
     if _is_each(value):
         expected = "one filter: a list with one a user or query is for a batch"
+        if isinstance(value, np.ndarray):
+            expected = "a mask of one dimension: a matrix is for a batch"
         raise _convert.invalid(argument, expected, _convert.kind_of(value))
     return _convert.mask_or_ids(argument, value)
 
