@@ -2,7 +2,7 @@
 //! attribute) and by its index, and what it costs to build that. `docs/filters.md` has the numbers.
 //!
 //! ```text
-//! cargo run --release -p perso-bench --example filters
+//! cargo run --release -p perso-bench --example filter_compile
 //! ```
 
 use std::time::Instant;
