@@ -28,6 +28,7 @@ from .counterfactual import Counterfactual, counterfactual
 from .diversity import DPP, MMR, Calibrated, Spread
 from .explore import UCB, EpsilonGreedy, PlackettLuce, Softmax, ThompsonSampling
 from .foreign import Imported
+from .filters import CompiledFilter, Field, Filter, field
 from .index import Index, cpu_features, dot, topk
 from .interests import Interests
 from .models import OnnxModel
@@ -52,9 +53,12 @@ __all__ = [
     "Calibrated",
     "Candidates",
     "Catalog",
+    "CompiledFilter",
     "Counterfactual",
     "Decay",
     "EpsilonGreedy",
+    "Field",
+    "Filter",
     "Fitted",
     "FormatError",
     "Hide",
@@ -93,6 +97,7 @@ __all__ = [
     "dot",
     "drift",
     "exposure",
+    "field",
     "interleave",
     "ope",
     "rank",

@@ -10,6 +10,8 @@ __all__ = [
     "Candidates",
     "Catalog",
     "Export",
+    "Compiled",
+    "Filter",
     "FormatError",
     "Index",
     "Policy",
@@ -18,6 +20,7 @@ __all__ = [
     "ReplayError",
     "Slate",
     "__version__",
+    "compile",
     "counterfactual",
     "cpu_features",
     "debug_build",
@@ -90,7 +93,7 @@ class Index:
         queries: NDArray[np.float32],
         k: int,
         ef: int | None,
-        filter: NDArray[np.bool_] | _Ids | None,
+        filter: _WhereEach | None,
         exclude: _Ids | None,
         exact: bool,
         num_threads: int,
@@ -201,7 +204,7 @@ class Catalog:
         queries: NDArray[np.float32],
         k: int,
         ef: int | None,
-        where: NDArray[np.bool_] | _Ids | None,
+        where: _WhereEach | None,
         exclude: _Ids | None,
         exact: bool,
         num_threads: int,
@@ -238,6 +241,30 @@ class Candidates:
         attributes: _Columns,
     ) -> Candidates: ...
     def __len__(self) -> int: ...
+
+@final
+class Filter:
+    def __new__(cls, json: str) -> Filter: ...
+    @staticmethod
+    def outside(
+        key: str,
+        attributes: list[str],
+        evaluate: Callable[[Any], tuple[NDArray[np.bool_], NDArray[np.bool_]]],
+    ) -> Filter: ...
+    @property
+    def json(self) -> str: ...
+
+@final
+class Compiled:
+    def both(self, other: Compiled) -> Compiled: ...
+    def either(self, other: Compiled) -> Compiled: ...
+    def negated(self) -> Compiled: ...
+    def sizes(self) -> tuple[int, int, int, int]: ...
+    def ids(self) -> _Ids: ...
+    def __contains__(self, id: object, /) -> bool: ...
+
+_Where = NDArray[np.bool_] | _Ids | Filter | Compiled
+_WhereEach = _Where | tuple[_Where | None, ...]
 
 @final
 class ProfilePlan:
@@ -327,12 +354,13 @@ class Slate:
     def __len__(self) -> int: ...
     def record(self, user: bool, user_key_hmac: str | None) -> str: ...
 
+def compile(source: Catalog | Candidates, where: _Where) -> Compiled: ...
 def rank(
     source: Catalog | Candidates,
     user: _User | None,
     policy: Policy,
     k: int,
-    where: NDArray[np.bool_] | _Ids | None,
+    where: _Where | None,
     exclude: _Ids | None,
     signals: dict[str, _Numbers],
     models: dict[str, _Model],
@@ -351,7 +379,7 @@ def rank_many(
     count: int,
     policy: Policy,
     k: int,
-    where: NDArray[np.bool_] | _Ids | None,
+    where: _WhereEach | None,
     exclude: list[_Ids] | None,
     signals: dict[str, _Numbers],
     models: dict[str, _Model],

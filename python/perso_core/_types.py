@@ -11,10 +11,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 if TYPE_CHECKING:
-    from .profile import Profile
-
-if TYPE_CHECKING:
+    from .filters import CompiledFilter, Field, Filter
     from .interests import Interests
+    from .profile import Profile
 
 Metric: TypeAlias = Literal["ip", "cosine", "l2"]
 Dtype: TypeAlias = Literal["f32", "f16", "i8"]
@@ -42,6 +41,14 @@ class SupportsDLPack(Protocol):
     def __dlpack__(self, *, stream: Any = ...) -> Any: ...
 
     def __dlpack_device__(self) -> tuple[int, int]: ...
+
+
+class Expression(Protocol):
+    """A `pyarrow.compute.Expression`."""
+
+    def to_substrait(self, schema: Any, allow_arrow_extensions: bool = ...) -> Any: ...
+
+    def equals(self, other: Any) -> bool: ...
 
 
 class ArrowStream(Protocol):
@@ -87,4 +94,7 @@ Models: TypeAlias = Mapping[str, Any]
 Target: TypeAlias = Mapping[Any, float]
 Pins: TypeAlias = Mapping[int, Id]
 Allow: TypeAlias = Mapping[str, bool]
-Where: TypeAlias = Ids | Sequence[bool] | NDArray[np.bool_]
+_Plain: TypeAlias = Ids | Sequence[bool] | NDArray[np.bool_]
+PlainEach: TypeAlias = "_Plain | Sequence[_Plain | None]"
+Where: TypeAlias = "_Plain | Filter | Field | CompiledFilter | Expression"
+WhereEach: TypeAlias = "Where | Sequence[Where | None]"

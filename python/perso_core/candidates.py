@@ -47,10 +47,10 @@ class Candidates:
         else:
             metrics = dict.fromkeys(arrays, _convert.choice("metric", metric, METRICS))
         numbers = None if scores is None else _convert.doubles("scores", scores)
+        columns = _convert.attributes(attributes, {})
         self._spaces = list(arrays)
-        self._core = _core.Candidates(
-            _convert.ids("ids", ids), arrays, metrics, numbers, _convert.attributes(attributes, {})
-        )
+        self._kinds = tuple((name, kind) for name, (kind, _) in columns.items())
+        self._core = _core.Candidates(_convert.ids("ids", ids), arrays, metrics, numbers, columns)
 
     def __len__(self) -> int:
         return len(self._core)

@@ -26,7 +26,10 @@ from ._types import (
     Table,
     Vectors,
     Where,
+    WhereEach,
 )
+from ._where import where_each
+from .filters import CompiledFilter, compiled
 from .index import hits
 from .results import Hits
 
@@ -397,7 +400,7 @@ class Catalog:
         k: int = 10,
         space: str | None = None,
         ef: int | None = None,
-        where: Where | None = None,
+        where: WhereEach | None = None,
         exclude: Ids | None = None,
         exact: bool = False,
         num_threads: int = 1,
@@ -410,7 +413,9 @@ class Catalog:
             space: which space; None where there is one.
             ef: width of the graph search, for recall against time, as `Index.search` takes it; None for one that a
                 sample of the vectors asked for.
-            where: a bool mask aligned with `ids`, or the ids that may be answered.
+            where: what may be answered: a `Filter` over attributes, what `filter` made of one, a bool mask aligned with
+                `ids`, the ids, or a `pyarrow.compute` expression over attributes. For several queries also a list with
+                one of these, or None, for each; or a (q, items) mask.
             exclude: ids that may not; one that is not there is fine.
             exact: score every eligible item.
             num_threads: over the queries; -1 for every core.
@@ -421,12 +426,38 @@ class Catalog:
             matrix,
             _convert.integer("k", k, 1),
             None if ef is None else _convert.integer("ef", ef, 1),
-            _convert.mask_or_ids("where", where),
+            where_each("where", where, self, len(matrix)),
             _convert.optional_ids("exclude", exclude),
             bool(exact),
             _convert.threads(num_threads),
         )
         return hits(found, scores, path, single)
+
+    def filter(self, where: Where) -> CompiledFilter:
+        """The items that a filter keeps, as a set that searches and rankings take.
+
+        Args:
+            where: a `Filter`, a `pyarrow.compute` expression over attributes, a bool mask aligned with `ids`, or ids,
+                each of which is there. A mask and ids name items: one that is removed later is passed over.
+
+        Raises:
+            KeyError: an attribute or an id that is not there.
+            TypeError: a value that does not fit its attribute, named with the attribute's type.
+
+        >>> import perso_core as pc
+        >>> catalog = pc.Catalog({"content": pc.Space(1)})
+        >>> catalog.upsert(["a", "b", "c"], [[1.0], [2.0], [3.0]], {"genre": ["jazz", "folk", None]})
+        >>> jazz = catalog.filter(pc.field("genre") == "jazz")
+        >>> jazz
+        <CompiledFilter: 1 of 3 items (33.33%), generation 1, 8 bytes>
+        >>> (~jazz).ids
+        array(['b'], dtype=object)
+        """
+        return compiled(self, where)
+
+    @property
+    def _kinds(self) -> tuple[tuple[str, str], ...]:
+        return tuple(self._core.attributes())
 
     def _only_space(self, argument: str) -> str:
         names = [name for name, *_ in self._core.spaces()]

@@ -19,11 +19,12 @@ from ._types import (
     Layout,
     Metric,
     Path,
+    PlainEach,
     Progress,
     Rescore,
     Vectors,
-    Where,
 )
+from ._where import where_each
 from .foreign import Imported, form
 from .results import Fitted, Hits, Tuning
 
@@ -131,7 +132,7 @@ class Index:
         queries: Vectors,
         k: int = 10,
         ef: int | None = None,
-        filter: Where | None = None,
+        filter: PlainEach | None = None,
         exclude: Ids | None = None,
         exact: bool = False,
         num_threads: int = 1,
@@ -144,7 +145,8 @@ class Index:
             ef: width of the graph search, for recall against time: how many vectors a search follows for a typical
                 query, more where many lie about as far off as the k-th best, fewer where few do. None for the width
                 that `tune` found, else for one that a sample of the vectors asked for; it grows with k.
-            filter: a bool mask aligned with `ids`, or the ids that may be answered.
+            filter: a bool mask aligned with `ids`, or the ids that may be answered; for several queries also a list with
+                one of these, or None, for each, or a (q, items) mask.
             exclude: ids that may not; one that is not there is fine.
             exact: score every eligible vector.
             num_threads: over the items; -1 for every core.
@@ -169,7 +171,7 @@ class Index:
             matrix,
             _convert.integer("k", k, 1),
             None if ef is None else _convert.integer("ef", ef, 1),
-            _convert.mask_or_ids("filter", filter),
+            where_each("filter", filter, None, len(matrix)),
             _convert.optional_ids("exclude", exclude),
             bool(exact),
             _convert.threads(num_threads),

@@ -12,10 +12,10 @@ from typing import Any, TypeVar, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from . import _convert, _core
+from . import _convert, _core, _where
 from . import models as _models
 from ._lists import given_lists
-from ._types import Allow, Ids, Lists, Models, Moment, Pins, Signals, Target, User, Where
+from ._types import Allow, Ids, Lists, Models, Moment, Pins, Signals, Target, User, Where, WhereEach
 from .beside import Shadow
 from .candidates import Candidates
 from .catalog import Catalog
@@ -57,7 +57,7 @@ def rank(
     policy: Policy,
     k: int = ...,
     *,
-    where: Where | None = ...,
+    where: WhereEach | None = ...,
     exclude: Ids | Sequence[Ids] | None = ...,
     signals: Signals | None = ...,
     models: Models | None = ...,
@@ -77,7 +77,7 @@ def rank(
     policy: Policy,
     k: int = 20,
     *,
-    where: Where | None = None,
+    where: WhereEach | None = None,
     exclude: Ids | Sequence[Ids] | None = None,
     signals: Signals | None = None,
     models: Models | None = None,
@@ -101,7 +101,9 @@ def rank(
         policy: what to do.
         k: how many items, at least 1. Where fewer are eligible, the slate is shorter and has a
             `short_reason`.
-        where: a bool mask aligned with `cat.ids`, or the ids that may be shown.
+        where: what may be shown: a `Filter` over attributes, what `Catalog.filter` made of one, a bool mask aligned with
+            `cat.ids`, the ids, or a `pyarrow.compute` expression over attributes. For a batch also a list with one of
+            these, or None, for each user; or a (users, items) mask.
         exclude: ids that may not, such as what the user has seen; one that is not there is fine. For a batch
             a list with one list of ids a user.
         signals: {name: numbers} for signals that the policy's `Blend` or `explore` names: a number for each item in
@@ -155,7 +157,6 @@ def rank(
         user, target = (user, target) if profile else (None, None)
         exclude = exclude if history else None
         signals = signals if brought else None
-    allowed = _convert.mask_or_ids("where", where)
     numbers = _convert.signals(signals)
     if shadow is not None and not isinstance(shadow, Policy):
         raise _convert.wrong_type("shadow", "a Policy, or None", _convert.kind_of(shadow))
@@ -170,6 +171,7 @@ def rank(
             request_id = uuid.uuid4().hex
         if not isinstance(request_id, str):
             raise _convert.wrong_type("request_id", "a str, or None", _convert.kind_of(request_id))
+        allowed = _where.where("where", where, cat)
         without = _convert.optional_ids("exclude", exclude)
         return _shown(
             _core.rank(
@@ -192,6 +194,7 @@ def rank(
             )
         )
     names = _request_ids(request_id, count)
+    allowed_each = _where.where_each("where", where, cat, count)
     without_each = _exclusions(exclude, count)
     pairs = _core.rank_many(
         source,
@@ -199,7 +202,7 @@ def rank(
         count,
         policy._handle,
         k,
-        allowed,
+        allowed_each,
         without_each,
         numbers,
         asked,

@@ -133,7 +133,9 @@ pc_status pc_catalog_search(const pc_catalog *catalog, const char *space, const 
  *     "user"         {space: [numbers]}; absent or null for nobody in particular: then no personal
  *                    input is used
  *     "exclude"      ids not to be shown; an id that is not in the catalog is fine
- *     "where"        the only ids that may be shown; an id that is not in the catalog is PC_MISSING
+ *     "where"        the only ids that may be shown; an id that is not in the catalog is PC_MISSING. Or a
+ *                    filter over attributes, such as {"and": [{"is": ["genre", "jazz"]}, {"range":
+ *                    ["year", {"from": 2020}]}]}: what pc.Filter.to_json of the Python package writes
  *   The last three may be absent or null; any other field is refused. Ids are integers or texts, as
  *   the catalog's are.
  *   policy_json      a perso_core.policy/1 document

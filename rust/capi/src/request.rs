@@ -6,8 +6,10 @@ use std::sync::Arc;
 
 use perso_core::catalog::Catalog;
 use perso_core::error::{Error, Result};
+use perso_core::filter::{Expr, Filter};
 use perso_core::ids::Ids;
 use perso_core::rank::{Eligibility, Request, Signals, User, Where};
+use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 
 #[derive(serde::Deserialize)]
@@ -22,7 +24,7 @@ struct Document {
     #[serde(default)]
     exclude: Option<IdList>,
     #[serde(default, rename = "where")]
-    only: Option<IdList>,
+    only: Option<Only>,
 }
 
 /// Reads a request to this catalog.
@@ -33,9 +35,15 @@ pub(crate) fn parse(json: &str, catalog: &Catalog) -> Result<Request> {
                         where";
         Error::invalid("request_json", expected, error)
     })?;
-    let only = match &document.only {
+    let kept;
+    let only = match document.only {
         None => Where::All,
-        Some(IdList(wanted)) => Where::Ids(wanted),
+        Some(Only::Ids(IdList(ref wanted))) => Where::Ids(wanted),
+        Some(Only::Filter(expr)) => {
+            expr.validate("where")?;
+            kept = catalog.filter(&Filter::of(expr))?;
+            Where::Rows(&kept.rows)
+        }
     };
     let exclude = document.exclude.as_ref().map(|IdList(seen)| seen);
     Ok(Request {
@@ -77,6 +85,34 @@ impl<'de> Deserialize<'de> for Vectors {
             }
         }
         from.deserialize_map(Spaces)
+    }
+}
+
+/// What may be shown.
+enum Only {
+    Ids(IdList),
+    Filter(Expr),
+}
+
+impl<'de> Deserialize<'de> for Only {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> std::result::Result<Self, D::Error> {
+        struct Either;
+        impl<'de> Visitor<'de> for Either {
+            type Value = Only;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of ids, all 64-bit integers or all texts, or a filter")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> std::result::Result<Only, A::Error> {
+                IdList::deserialize(SeqAccessDeserializer::new(list)).map(Only::Ids)
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> std::result::Result<Only, A::Error> {
+                Expr::deserialize(MapAccessDeserializer::new(map)).map(Only::Filter)
+            }
+        }
+        from.deserialize_any(Either)
     }
 }
 

@@ -187,6 +187,15 @@ fn text_ids_have_no_place_in_a_search_but_rank() {
     let value: serde_json::Value = serde_json::from_str(&record).unwrap();
     assert_eq!(value["choices"][0]["id"], "sku-1");
     assert_eq!(value["choices"][1]["id"], "sku-3");
+    let request = r#"{"k": 2, "at": 0, "seed": 1, "request_id": "r",
+                      "where": {"range": ["popularity", {"from": 99.5}]}}"#;
+    let record = self::record(&catalog, request, POPULAR);
+    let value: serde_json::Value = serde_json::from_str(&record).unwrap();
+    for choice in value["choices"].as_array().unwrap() {
+        let id = choice["id"].as_str().unwrap();
+        let i: u64 = id.strip_prefix("sku-").unwrap().parse().unwrap();
+        assert!(37 * i % 101 >= 100, "{id}");
+    }
     rank_fails(
         &catalog,
         Status::WrongType,
@@ -259,6 +268,21 @@ fn requests_and_policies_that_cannot_be_are_refused() {
         &with(r#""exclude": [9223372036854775808]"#),
     );
     refused(Missing, "no such id: 4", &with(r#""where": [4]"#));
+    refused(
+        Missing,
+        "no such attribute: \"none\"",
+        &with(r#""where": {"null": "none"}"#),
+    );
+    refused(
+        InvalidValue,
+        "unknown variant `nil`",
+        &with(r#""where": {"nil": "none"}"#),
+    );
+    refused(
+        InvalidValue,
+        "where: expected one or more filters",
+        &with(r#""where": {"and": []}"#),
+    );
     refused(
         WrongType,
         "where: expected int ids",

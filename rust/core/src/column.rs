@@ -10,6 +10,7 @@ mod kept;
 mod matching;
 mod parts;
 
+pub(crate) use matching::Sought;
 pub use matching::Test;
 pub use parts::Parts;
 

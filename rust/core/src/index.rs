@@ -255,36 +255,15 @@ impl Index {
         )
     }
 
-    /// Searches with each of some queries among rows of its own: `eligible` has one set for each query, or none where all rows
-    /// may be answered ([`Index::eligible`] makes them), and takes the place of what `ask` says.
+    /// Searches with each of some queries, each in a way of its own: among rows of its own, say.
     pub fn search_each(
         &self,
         queries: &[f32],
-        eligible: &[Option<&RowSet>],
-        ask: Ask<'_>,
+        asks: &[Ask<'_>],
         num_threads: i64,
     ) -> Result<Vec<Answers>> {
         let threads = threads::resolve("num_threads", num_threads)?;
-        ask.check()?;
-        self.vectors.store().check("queries", queries)?;
-        let queries = queries.chunks_exact(self.spec().dim);
-        if eligible.len() != queries.len() {
-            return Err(Error::invalid(
-                "filter",
-                format!("one filter for each of the {} queries", queries.len()),
-                format!("{} filters", eligible.len()),
-            ));
-        }
-        let asked: Vec<(&[f32], Option<&RowSet>)> = queries.zip(eligible.iter().copied()).collect();
-        threads::map(
-            threads,
-            &asked,
-            || (),
-            |(), &(query, eligible)| {
-                self.vectors
-                    .search(query, Ask { eligible, ..ask }, &self.ids)
-            },
-        )
+        self.vectors.search_each(queries, asks, threads, &self.ids)
     }
 
     /// Searches with one query, without the lists that several need.

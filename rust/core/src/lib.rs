@@ -13,6 +13,7 @@ pub mod column;
 pub mod eligible;
 pub mod error;
 pub mod exact;
+pub mod filter;
 pub mod foreign;
 pub mod format;
 pub mod hnsw;

@@ -13,6 +13,8 @@ pub enum Where<'a> {
     Mask(&'a [bool]),
     /// These ids only; each must be there.
     Ids(&'a Ids),
+    /// What a filter keeps of the rows as they are now.
+    Rows(&'a RowSet),
 }
 
 /// The rows that were selected.
@@ -53,6 +55,11 @@ pub fn select(
                 let row = row_of(ids, wanted, i);
                 rows.insert(row.ok_or_else(|| Error::missing("id", wanted.get(i)))?);
             }
+            rows
+        }
+        Where::Rows(kept) => {
+            let mut rows = kept.clone();
+            rows.intersect(ids.live());
             rows
         }
     };

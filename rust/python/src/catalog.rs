@@ -6,7 +6,6 @@ use std::sync::Arc;
 use numpy::{IntoPyArray, PyReadonlyArray2, PyUntypedArrayMethods};
 use perso_core::catalog::{Catalog as Core, Upsert};
 use perso_core::error::Error;
-use perso_core::ids::Id;
 use perso_core::live::Live;
 use perso_core::metric::{Dtype, Metric};
 use perso_core::vectors::{Ask, Layout, Rescore, Spec};
@@ -15,9 +14,10 @@ use pyo3::types::PyDict;
 
 use crate::arrow;
 use crate::attributes;
-use crate::convert::{self, Filter, Table};
+use crate::convert::{self, Table};
 use crate::error::Outcome;
 use crate::export::{Export, Wanted};
+use crate::filter::GivenEach;
 use crate::index::Hits;
 use crate::progress;
 use crate::stream::{self, Stream};
@@ -47,7 +47,7 @@ impl Catalog {
     }
 
     /// What tells it from other catalogs.
-    fn place(&self) -> usize {
+    pub fn place(&self) -> usize {
         std::ptr::from_ref(self) as usize
     }
 
@@ -276,11 +276,7 @@ impl Catalog {
     }
 
     fn __contains__(&self, py: Python<'_>, id: &Bound<'_, PyAny>) -> bool {
-        let id = if let Ok(number) = id.extract::<i64>() {
-            Id::Int(number)
-        } else if let Ok(text) = id.extract::<String>() {
-            Id::Str(text.into())
-        } else {
+        let Some(id) = convert::any_id(id) else {
             return false;
         };
         self.look(py, |core| core.contains(&id))
@@ -344,22 +340,28 @@ impl Catalog {
         num_threads: i64,
     ) -> Outcome<Hits<'py>> {
         convert::check_table(queries.shape()[0], k)?;
-        let filter = Filter::new("where", r#where)?;
+        let [count, columns] = [queries.shape()[0], queries.shape()[1]];
+        let filters = GivenEach::new("where", r#where, self.place(), count)?;
         let exclude = convert::optional_ids("exclude", exclude)?;
-        let columns = queries.shape()[1];
         let queries = convert::contiguous("queries", &queries)?;
         let (table, path) = py.detach(|| -> Outcome<_> {
             let core = self.read();
             let space = core.space(space)?;
             convert::check_columns("queries", core.vectors(space).spec().dim, columns)?;
-            let eligible = core.eligible(filter.as_where(), exclude.as_ref())?;
-            let ask = Ask {
+            let kept = filters.kept(&*core)?;
+            let eligible = filters.map(&kept, |only| core.eligible(only, exclude.as_ref()))?;
+            let ask = eligible.iter().map(|rows| Ask {
                 k,
                 ef,
-                eligible: eligible.as_ref(),
+                eligible: rows.as_ref(),
                 exact,
+            });
+            let asks: Vec<Ask<'_>> = ask.collect();
+            let answers = match asks[..] {
+                [ask] if !filters.is_each() => core.search(space, queries, ask, num_threads)?,
+                _ => core.search_each(space, queries, &asks, num_threads)?,
             };
-            let (lists, path) = convert::split(core.search(space, queries, ask, num_threads)?);
+            let (lists, path) = convert::split(answers);
             Ok((Table::new(&lists, k, Some(core.id_map())), path))
         })?;
         let (ids, scores) = table.into_py(py)?;

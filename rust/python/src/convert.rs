@@ -5,11 +5,9 @@ use numpy::{
     PyUntypedArrayMethods,
 };
 use perso_core::error::Error;
-use perso_core::ids::Ids;
-use perso_core::ids::{ByRow, IdMap};
+use perso_core::ids::{ByRow, Id, IdMap, Ids};
 use perso_core::index::Answers;
 use perso_core::scored::Scored;
-use perso_core::select::Where;
 use perso_core::vectors::{Bytes, Found};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
@@ -47,33 +45,13 @@ pub fn optional_ids(argument: &str, value: Option<&Bound<'_, PyAny>>) -> Outcome
     value.map(|value| ids(argument, value)).transpose()
 }
 
-/// A filter as it came, held for as long as the core looks at it.
-pub enum Filter {
-    All,
-    Mask(Vec<bool>),
-    Ids(Ids),
-}
-
-impl Filter {
-    /// From None, a bool mask or ids.
-    pub fn new(argument: &str, value: Option<&Bound<'_, PyAny>>) -> Outcome<Filter> {
-        let Some(value) = value else {
-            return Ok(Filter::All);
-        };
-        if let Ok(mask) = value.extract::<PyReadonlyArray1<'_, bool>>() {
-            return Ok(Filter::Mask(mask.as_array().to_vec()));
-        }
-        Ok(Filter::Ids(ids(argument, value)?))
+/// One id of either kind, if that is what it is.
+pub fn any_id(value: &Bound<'_, PyAny>) -> Option<Id> {
+    if let Ok(number) = value.extract::<i64>() {
+        return Some(Id::Int(number));
     }
-
-    /// As the core takes it.
-    pub fn as_where(&self) -> Where<'_> {
-        match self {
-            Filter::All => Where::All,
-            Filter::Mask(mask) => Where::Mask(mask),
-            Filter::Ids(ids) => Where::Ids(ids),
-        }
-    }
+    let text = value.extract::<String>().ok()?;
+    Some(Id::Str(text.into()))
 }
 
 /// Ids to an int64 array or a list of str.

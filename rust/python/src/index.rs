@@ -10,8 +10,9 @@ use perso_core::vectors::{Ask, Layout, Rescore, Spec};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use crate::convert::{self, Filter, Table};
+use crate::convert::{self, Table};
 use crate::error::Outcome;
+use crate::filter::GivenEach;
 use crate::progress;
 
 /// The same for one query: `(k,)` arrays, ids as a list where they are text.
@@ -101,19 +102,25 @@ impl Index {
         num_threads: i64,
     ) -> Outcome<Hits<'py>> {
         let queries = convert::matrix("queries", &queries, self.spec.dim)?;
-        convert::check_table(queries.len() / self.spec.dim, k)?;
-        let filter = Filter::new("filter", filter)?;
+        let count = queries.len() / self.spec.dim;
+        convert::check_table(count, k)?;
+        let filters = GivenEach::without_attributes("filter", filter, count)?;
         let exclude = convert::optional_ids("exclude", exclude)?;
         let (table, path) = py.detach(|| -> Outcome<_> {
             let core = self.core.read();
-            let eligible = core.eligible(filter.as_where(), exclude.as_ref())?;
-            let ask = Ask {
+            let eligible = filters.map(&[], |only| core.eligible(only, exclude.as_ref()))?;
+            let ask = eligible.iter().map(|rows| Ask {
                 k,
                 ef,
-                eligible: eligible.as_ref(),
+                eligible: rows.as_ref(),
                 exact,
+            });
+            let asks: Vec<Ask<'_>> = ask.collect();
+            let answers = match asks[..] {
+                [ask] if !filters.is_each() => core.search(queries, ask, num_threads)?,
+                _ => core.search_each(queries, &asks, num_threads)?,
             };
-            let (lists, path) = convert::split(core.search(queries, ask, num_threads)?);
+            let (lists, path) = convert::split(answers);
             Ok((Table::new(&lists, k, Some(core.id_map())), path))
         })?;
         let (ids, scores) = table.into_py(py)?;

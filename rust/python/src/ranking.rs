@@ -15,8 +15,9 @@ use pyo3::types::{PyDict, PyTuple};
 
 use crate::candidates::Candidates;
 use crate::catalog::Catalog;
-use crate::convert::{self, Filter};
+use crate::convert;
 use crate::error::Outcome;
+use crate::filter::{Given, GivenEach};
 use crate::model::{models_in, GivenModels};
 use crate::policy::Policy;
 use crate::slate::{Origin, Slate};
@@ -29,23 +30,31 @@ pub enum Items<'py> {
 }
 
 /// The same without the GIL.
-enum Held<'a> {
+pub enum Held<'a> {
     Catalog(&'a Catalog),
     Candidates(&'a Arc<core::Candidates>),
 }
 
 impl Items<'_> {
-    fn hold(&self) -> Held<'_> {
+    pub fn hold(&self) -> Held<'_> {
         match self {
             Items::Catalog(catalog) => Held::Catalog(catalog),
             Items::Candidates(candidates) => Held::Candidates(&candidates.core),
+        }
+    }
+
+    /// What tells it from others.
+    pub fn place(&self) -> usize {
+        match self {
+            Items::Catalog(catalog) => catalog.place(),
+            Items::Candidates(candidates) => Arc::as_ptr(&candidates.core) as usize,
         }
     }
 }
 
 impl Held<'_> {
     /// Calls `f` with the source, of which a catalog stays the version that it is now.
-    fn with<T>(&self, f: impl FnOnce(&dyn Source, Origin) -> Outcome<T>) -> Outcome<T> {
+    pub fn with<T>(&self, f: impl FnOnce(&dyn Source, Origin) -> Outcome<T>) -> Outcome<T> {
         match self {
             Held::Catalog(catalog) => {
                 let held = catalog.read();
@@ -204,7 +213,7 @@ pub fn rank(
     let allow = allow.map(allow_in);
     let exclude = exclude.filter(|_| allow.is_none_or(|allow| allow.history));
     let mut user = user.map(user_in).transpose()?;
-    let filter = Filter::new("where", r#where)?;
+    let filter = Given::new("where", r#where, source.place())?;
     let exclude = convert::optional_ids("exclude", exclude)?;
     let signals = signals_in(signals)?;
     let models = models_in(models)?;
@@ -218,7 +227,9 @@ pub fn rank(
             if let Some(user) = &mut user {
                 name_bare_vector(source, policy, shadow, user)?;
             }
-            let eligible = Eligibility::new(source.ids(), filter.as_where(), exclude.as_ref())?;
+            let kept = filter.kept(source, "where")?;
+            let only = filter.as_where(kept.as_deref());
+            let eligible = Eligibility::new(source.ids(), only, exclude.as_ref())?;
             let request = Request {
                 user,
                 k,
@@ -286,7 +297,7 @@ pub fn rank_many(
         let expected = format!("{count} mappings of lists, one a user");
         return Err(Error::invalid("lists", expected, lists.len()).into());
     }
-    let filter = Filter::new("where", r#where)?;
+    let filters = GivenEach::new("where", r#where, source.place(), count)?;
     let exclude: Vec<Option<Ids>> = match exclude {
         None => vec![None; count],
         Some(lists) if lists.len() == count => lists
@@ -316,14 +327,15 @@ pub fn rank_many(
         let threads = threads::resolve("num_threads", num_threads)?;
         held.with(|source, origin| {
             let signals = bind_signals(source, &signals, &models)?;
+            let kept = filters.kept(source)?;
             let mut requests = Vec::with_capacity(count);
             for (i, request_id) in request_ids.into_iter().enumerate() {
                 let mut user = users.as_mut().map(|users| std::mem::take(&mut users[i]));
                 if let Some(user) = &mut user {
                     name_bare_vector(source, policy, shadow, user)?;
                 }
-                let eligible =
-                    Eligibility::new(source.ids(), filter.as_where(), exclude[i].as_ref())?;
+                let only = filters.as_where(&kept, i);
+                let eligible = Eligibility::new(source.ids(), only, exclude[i].as_ref())?;
                 requests.push(Request {
                     user,
                     k,

@@ -14,6 +14,7 @@ use super::Catalog;
 use crate::column::{ColumnType, Value};
 use crate::eligible::RowSet;
 use crate::error::{Error, Result};
+use crate::filter::Indexed;
 use crate::hnsw::Hook;
 use crate::ids::Ids;
 use crate::threads;
@@ -140,6 +141,8 @@ impl Bulk {
             }
             before += if counts { count } else { 0 };
         }
+        // Too many rows changed for the indexes to be told of each.
+        catalog.indexed = Indexed::default();
         catalog.next_generation();
         catalog.compact_if_due()?;
         Ok(self.catalog)

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::Catalog;
 use crate::column::{Column, ColumnType, Value};
 use crate::error::{Error, Result};
+use crate::filter::Indexed;
 use crate::hnsw::Hook;
 use crate::ids::{compaction_is_due, Id, IdMap, Ids};
 use crate::threads;
@@ -48,6 +49,10 @@ impl Catalog {
         };
         self.write_attributes(&rows, &upsert.attributes)?;
         self.next_generation();
+        let in_place = upsert.vectors.is_empty();
+        let names = upsert.attributes.iter().map(|(name, ..)| &**name);
+        let names = names.filter(|_| in_place);
+        self.indexed.wrote(names, &rows, self.ids.rows_len());
         self.compact_if_due()
     }
 
@@ -232,6 +237,8 @@ impl Catalog {
             Arc::make_mut(&mut self.ids).kill(row);
         }
         self.next_generation();
+        self.indexed
+            .wrote(std::iter::empty(), &[], self.ids.rows_len());
         self.compact_if_due()
     }
 
@@ -265,6 +272,7 @@ impl Catalog {
         let live = vec![true; ids.len()];
         self.ids = Arc::new(IdMap::from_parts(ids, &live)?);
         self.numbering += 1;
+        self.indexed = Indexed::default();
         Ok(())
     }
 

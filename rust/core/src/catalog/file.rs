@@ -11,6 +11,7 @@ use super::hash::ContentHash;
 use super::Catalog;
 use crate::column::{Column, ColumnType, Parts};
 use crate::error::{Error, Result};
+use crate::filter::Indexed;
 use crate::format::{Kind, Reader, Writer};
 use crate::hnsw::Hook;
 use crate::idfile;
@@ -98,6 +99,7 @@ impl Catalog {
             generation: meta.generation,
             numbering: 0,
             hash: ContentHash::default(),
+            indexed: Indexed::default(),
         };
         catalog.hash = match meta.facts {
             Some(facts) if mmap => ContentHash(facts),

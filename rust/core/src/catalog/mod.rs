@@ -26,9 +26,10 @@ use std::sync::Arc;
 use crate::column::{Column, ColumnType, Value};
 use crate::eligible::RowSet;
 use crate::error::{Error, Result};
+use crate::filter::{Filter, Indexed, Kept};
 use crate::ids::{IdMap, Ids};
 use crate::index::Answers;
-use crate::rank::SpaceInfo;
+use crate::rank::{Source, SpaceInfo};
 use crate::select::{select_some, Where};
 use crate::threads;
 use crate::vectors::{Ask, Spec, Vectors};
@@ -46,6 +47,7 @@ pub struct Catalog {
     /// Grows when rows are numbered anew.
     numbering: u64,
     hash: ContentHash,
+    indexed: Indexed,
 }
 
 /// One item, read back.
@@ -88,6 +90,7 @@ impl Catalog {
             generation: 0,
             numbering: 0,
             hash: ContentHash::default(),
+            indexed: Indexed::default(),
         })
     }
 
@@ -185,6 +188,25 @@ impl Catalog {
             || (),
             |(), query| vectors.search(query, ask, &*self.ids),
         )
+    }
+
+    /// Searches one space with each of some queries, each in a way of its own: among rows of its own, say.
+    pub fn search_each(
+        &self,
+        space: usize,
+        queries: &[f32],
+        asks: &[Ask<'_>],
+        num_threads: i64,
+    ) -> Result<Vec<Answers>> {
+        let threads = threads::resolve("num_threads", num_threads)?;
+        let vectors = &self.spaces[space];
+        vectors.search_each(queries, asks, threads, &*self.ids)
+    }
+
+    /// The live rows that a filter keeps.
+    pub fn filter(&self, filter: &Filter) -> Result<Arc<Kept>> {
+        let source: &dyn Source = self;
+        filter.compile(source, "where")
     }
 
     /// Heap bytes of vectors and graphs.

@@ -6,6 +6,7 @@ use super::Catalog;
 use crate::column::Column;
 use crate::eligible::RowSet;
 use crate::error::Result;
+use crate::filter::Indexed;
 use crate::ids::IdMap;
 use crate::rank::{Origin, OriginSpace, Path, Retrieved, Source, SpaceInfo};
 use crate::store::{Query, Rounded};
@@ -67,6 +68,10 @@ impl Source for Catalog {
 
     fn column(&self, name: &str) -> Option<&Column> {
         self.columns.get(name).map(|column| &**column)
+    }
+
+    fn indexed(&self) -> Option<&Indexed> {
+        Some(&self.indexed)
     }
 
     fn generation(&self) -> u64 {

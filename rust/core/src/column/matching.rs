@@ -4,10 +4,12 @@
 //! goes over 64 rows at a time: flags first, which the compiler does with vectors, then eight flags to a
 //! byte by one multiplication. A null passes no test.
 
+use std::ops::Range;
+
 use crate::eligible::RowSet;
 use crate::store::Paged;
 
-use super::{list, Column, Data};
+use super::{list, Column, Data, ROWS_A_PAGE};
 
 /// The first number that is too large for an integer.
 const TWO_63: f64 = 9_223_372_036_854_775_808.0;
@@ -26,14 +28,36 @@ enum Wanted {
     Bools([bool; 2]),
     /// One of these, ascending.
     Ints(Vec<i64>),
+    /// One of these, ascending.
+    Floats(Vec<f64>),
     /// One dictionary code.
     Code(u32),
+    /// One of a few dictionary codes.
+    Few(Vec<u32>),
     /// By dictionary code: whether it passes.
     Codes(Vec<bool>),
     /// From the first to the second, both included.
     IntRange(i64, i64),
     /// The same.
     FloatRange(f64, f64),
+    /// Every value, but no null.
+    Any,
+}
+
+/// Codes that are compared one by one: a table by code has the size of the dictionary.
+const FEW: usize = 8;
+
+/// What a test wants, for those who know where the rows are.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Sought {
+    /// Rows with one of these [`Column::keys`].
+    Keys(Vec<u64>),
+    /// Integers or moments from the first to the second, both included.
+    Ints(i64, i64),
+    /// Numbers, likewise.
+    Floats(f64, f64),
+    /// Something else.
+    Other,
 }
 
 impl Column {
@@ -43,7 +67,7 @@ impl Column {
         self.test(Wanted::Bools(wanted))
     }
 
-    /// The rows of an int column with one of these values.
+    /// The rows of an int column with one of these values, or of a timestamp column with one of these moments.
     pub fn one_of_ints(&self, values: &[i64]) -> Test<'_> {
         let mut values = values.to_vec();
         values.sort_unstable();
@@ -58,14 +82,64 @@ impl Column {
         // A text that the dictionary lacks is in no row.
         let known = texts.filter_map(|text| dictionary.find(text));
         let codes: Vec<u32> = known.collect();
-        if let [code] = codes[..] {
-            return self.test(Wanted::Code(code));
-        }
-        let mut wanted = vec![false; dictionary.len()];
-        for code in codes {
-            wanted[code as usize] = true;
-        }
+        self.test(match codes[..] {
+            [code] => Wanted::Code(code),
+            _ if codes.len() <= FEW => Wanted::Few(codes),
+            _ => {
+                let mut wanted = vec![false; dictionary.len()];
+                for code in codes {
+                    wanted[code as usize] = true;
+                }
+                Wanted::Codes(wanted)
+            }
+        })
+    }
+
+    /// The rows of a str column whose text passes.
+    pub fn texts(&self, passes: impl Fn(&str) -> bool) -> Test<'_> {
+        let wanted = match &self.data {
+            Data::Str(_, dictionary) => {
+                let codes = 0..dictionary.len() as u32;
+                codes.map(|code| passes(dictionary.text(code))).collect()
+            }
+            _ => Vec::new(),
+        };
         self.test(Wanted::Codes(wanted))
+    }
+
+    /// The rows of a float column with one of these values, none of which is NaN.
+    pub fn one_of_floats(&self, values: &[f64]) -> Test<'_> {
+        let mut values = values.to_vec();
+        // Zero has two forms that are equal.
+        values.iter_mut().for_each(|value| *value += 0.0);
+        values.sort_unstable_by(f64::total_cmp);
+        self.test(Wanted::Floats(values))
+    }
+
+    /// The rows of an int or timestamp column from `low` to `high`, both included.
+    pub fn between_ints(&self, low: i64, high: i64) -> Test<'_> {
+        self.test(Wanted::IntRange(low, high))
+    }
+
+    /// The rows with a value.
+    pub fn any(&self) -> Test<'_> {
+        self.test(Wanted::Any)
+    }
+
+    /// Whether a row has no value; true past the end.
+    #[inline]
+    pub fn is_null(&self, row: u32) -> bool {
+        !self.is_valid(row as usize)
+    }
+
+    /// The rows of a range that have no value, 64 to a word; the range starts at a multiple of 64.
+    pub(crate) fn null_words(&self, rows: Range<usize>) -> Vec<u64> {
+        let mut words = Vec::with_capacity(rows.len().div_ceil(64));
+        each_64(rows, |page, at| {
+            let valid = &self.valid.page(page)[at];
+            words.push(word(&[1; 64][..valid.len()], valid, &|valid| valid == 0));
+        });
+        words
     }
 
     /// The rows of an int, float or timestamp column with a number from `low` to `high`, both included;
@@ -104,22 +178,26 @@ impl Test<'_> {
             return false;
         }
         match (&self.column.data, &self.wanted) {
+            (_, Wanted::Any) => true,
             (Data::Bool(values), Wanted::Bools(wanted)) => wanted[usize::from(values.get(at))],
-            (Data::Int(values), Wanted::Ints(wanted)) => {
+            (Data::Int(values) | Data::Time(values), Wanted::Ints(wanted)) => {
                 wanted.binary_search(&values.get(at)).is_ok()
             }
             (Data::Int(values) | Data::Time(values), &Wanted::IntRange(low, high)) => {
                 (low..=high).contains(&values.get(at))
             }
+            (Data::Float(values), Wanted::Floats(wanted)) => holds(wanted, values.get(at)),
             (Data::Float(values), &Wanted::FloatRange(low, high)) => {
                 (low..=high).contains(&values.get(at))
             }
             (Data::Str(values, _), &Wanted::Code(code)) => values.get(at) == code,
+            (Data::Str(values, _), Wanted::Few(codes)) => codes.contains(&values.get(at)),
             (Data::Str(values, _), Wanted::Codes(wanted)) => wanted[values.get(at) as usize],
             (Data::StrList { spans, codes, .. }, wanted) => {
                 let list = list(spans, codes, at);
                 match wanted {
                     Wanted::Code(code) => list.contains(code),
+                    Wanted::Few(few) => list.iter().any(|code| few.contains(code)),
                     Wanted::Codes(wanted) => list.iter().any(|&code| wanted[code as usize]),
                     _ => false,
                 }
@@ -130,52 +208,114 @@ impl Test<'_> {
 
     /// All rows that pass, dead ones among them.
     pub fn rows(&self) -> RowSet {
+        RowSet::from_words(self.words(0..self.column.len()))
+    }
+
+    /// The rows of a range that pass, 64 to a word; the range starts at a multiple of 64.
+    pub(crate) fn words(&self, rows: Range<usize>) -> Vec<u64> {
         let valid = &self.column.valid;
         match (&self.column.data, &self.wanted) {
-            (Data::Bool(values), &Wanted::Bools([no, yes])) => scan(valid, values, |value| {
+            (_, Wanted::Any) => scan(valid, valid, rows, |_| true),
+            (Data::Bool(values), &Wanted::Bools([no, yes])) => scan(valid, values, rows, |value| {
                 let value = value == 1;
                 (value & yes) | (!value & no)
             }),
-            (Data::Int(values), Wanted::Ints(wanted)) => match wanted[..] {
-                [one] => scan(valid, values, |value| value == one),
-                _ => scan(valid, values, |value| wanted.binary_search(&value).is_ok()),
+            (Data::Int(values) | Data::Time(values), Wanted::Ints(wanted)) => match wanted[..] {
+                [one] => scan(valid, values, rows, |value| value == one),
+                _ => scan(valid, values, rows, |value| {
+                    wanted.binary_search(&value).is_ok()
+                }),
             },
             (Data::Int(values) | Data::Time(values), &Wanted::IntRange(low, high)) => {
-                scan(valid, values, |value| (value >= low) & (value <= high))
+                scan(valid, values, rows, |value| {
+                    (value >= low) & (value <= high)
+                })
+            }
+            (Data::Float(values), Wanted::Floats(wanted)) => {
+                scan(valid, values, rows, |value| holds(wanted, value))
             }
             (Data::Float(values), &Wanted::FloatRange(low, high)) => {
-                scan(valid, values, |value| (value >= low) & (value <= high))
+                scan(valid, values, rows, |value| {
+                    (value >= low) & (value <= high)
+                })
             }
             (Data::Str(values, _), &Wanted::Code(code)) => {
-                scan(valid, values, |value| value == code)
+                scan(valid, values, rows, |value| value == code)
+            }
+            (Data::Str(values, _), Wanted::Few(codes)) => {
+                scan(valid, values, rows, |value| codes.contains(&value))
             }
             // The code of a null is one that may not be in the dictionary.
-            (Data::Str(values, _), Wanted::Codes(wanted)) => scan(valid, values, |value| {
+            (Data::Str(values, _), Wanted::Codes(wanted)) => scan(valid, values, rows, |value| {
                 wanted.get(value as usize).copied().unwrap_or(false)
             }),
             _ => {
-                let mut rows = RowSet::none(valid.len());
-                let passing = (0..valid.len() as u32).filter(|row| self.matches(*row));
-                passing.for_each(|row| rows.insert(row));
-                rows
+                let mut words = vec![0; rows.len().div_ceil(64)];
+                let first = rows.start as u32;
+                let passing = (first..rows.end as u32).filter(|row| self.matches(*row));
+                passing.for_each(|row| words[(row - first) as usize / 64] |= 1 << (row % 64));
+                words
             }
+        }
+    }
+
+    /// What it wants.
+    pub(crate) fn sought(&self) -> Sought {
+        let keys =
+            |codes: &mut dyn Iterator<Item = u32>| Sought::Keys(codes.map(u64::from).collect());
+        match (&self.column.data, &self.wanted) {
+            (_, &Wanted::Bools(wanted)) => keys(&mut (0..2).filter(|&i| wanted[i as usize])),
+            (Data::Int(_), Wanted::Ints(values)) => {
+                Sought::Keys(values.iter().map(|&value| value as u64).collect())
+            }
+            (Data::Time(_), Wanted::Ints(values)) => match values[..] {
+                [one] => Sought::Ints(one, one),
+                _ => Sought::Other,
+            },
+            (_, &Wanted::Code(code)) => keys(&mut std::iter::once(code)),
+            (_, Wanted::Few(codes)) => keys(&mut codes.iter().copied()),
+            (_, Wanted::Codes(wanted)) => {
+                keys(&mut (0..wanted.len() as u32).filter(|&code| wanted[code as usize]))
+            }
+            (_, &Wanted::IntRange(low, high)) => Sought::Ints(low, high),
+            (_, &Wanted::FloatRange(low, high)) => Sought::Floats(low, high),
+            (_, Wanted::Floats(values)) => match values[..] {
+                [one] => Sought::Floats(one, one),
+                _ => Sought::Other,
+            },
+            _ => Sought::Other,
         }
     }
 }
 
-/// The valid rows whose value passes.
+/// Whether an ascending list has a value.
+fn holds(wanted: &[f64], value: f64) -> bool {
+    wanted
+        .binary_search_by(|other| other.total_cmp(&(value + 0.0)))
+        .is_ok()
+}
+
+/// Calls `f` with the page and the place in it of each 64 rows of a range, which starts at a multiple of 64.
+fn each_64(rows: Range<usize>, mut f: impl FnMut(usize, Range<usize>)) {
+    for start in rows.clone().step_by(64) {
+        let at = start % ROWS_A_PAGE;
+        f(start / ROWS_A_PAGE, at..at + 64.min(rows.end - start));
+    }
+}
+
+/// The valid rows of a range whose value passes.
 fn scan<T: bytemuck::Pod>(
     valid: &Paged<u8>,
     values: &Paged<T>,
+    rows: Range<usize>,
     passes: impl Fn(T) -> bool,
-) -> RowSet {
-    let mut words = Vec::with_capacity(values.len().div_ceil(64));
-    for (valid, values) in valid.pages().zip(values.pages()) {
-        for (valid, values) in valid.chunks(64).zip(values.chunks(64)) {
-            words.push(word(valid, values, &passes));
-        }
-    }
-    RowSet::from_words(words)
+) -> Vec<u64> {
+    let mut words = Vec::with_capacity(rows.len().div_ceil(64));
+    each_64(rows, |page, at| {
+        let (valid, values) = (valid.page(page), values.page(page));
+        words.push(word(&valid[at.clone()], &values[at], &passes));
+    });
+    words
 }
 
 /// The same for up to 64 rows, a bit a row.

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::column::{Column, ColumnType, Test};
 use crate::eligible::RowSet;
 use crate::error::{Error, Result};
+use crate::filter::{Bound, Leaf};
 
 use super::policy::MAX_INTEGER;
 use super::source::Source;
@@ -210,38 +211,37 @@ impl Range {
     }
 }
 
-/// A predicate over the columns of a source.
+/// A predicate over the columns of a source: a filter that is one conjunction.
 #[derive(Clone, Debug)]
 pub struct Predicate<'a> {
-    tests: Vec<Test<'a>>,
+    bound: Bound<'a>,
+    rows: usize,
 }
 
 impl<'a> Predicate<'a> {
     /// Looks up what it compares with; `argument` is what the caller calls it.
     pub fn new(source: &'a dyn Source, argument: &str, spec: &PredicateSpec) -> Result<Self> {
         let bind = |(attribute, condition): (&String, &Condition)| {
-            let column = source
-                .column(attribute)
-                .ok_or_else(|| Error::missing("attribute", format!("{attribute:?}")))?;
-            test(column, || format!("{argument}[{attribute:?}]"), condition)
+            let argument = || format!("{argument}[{attribute:?}]");
+            let leaf = Leaf::new(source, attribute, |column| {
+                test(column, argument, condition)
+            })?;
+            Ok(Bound::Test(leaf))
         };
-        let tests = spec.0.iter().map(bind).collect::<Result<_>>()?;
-        Ok(Predicate { tests })
+        Ok(Predicate {
+            bound: Bound::And(spec.0.iter().map(bind).collect::<Result<_>>()?),
+            rows: source.ids().rows_len(),
+        })
     }
 
     /// Whether a row meets all conditions.
     pub fn matches(&self, row: u32) -> bool {
-        self.tests.iter().all(|test| test.matches(row))
+        self.bound.truth(row) == Some(true)
     }
 
     /// All rows that do, dead ones among them.
     pub fn rows(&self) -> RowSet {
-        let mut tests = self.tests.iter();
-        let mut rows = tests.next().map_or_else(|| RowSet::none(0), Test::rows);
-        for test in tests {
-            rows.intersect(&test.rows());
-        }
-        rows
+        self.bound.yes(self.rows).into_rows()
     }
 }
 

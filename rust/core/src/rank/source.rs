@@ -4,6 +4,7 @@
 use crate::column::Column;
 use crate::eligible::RowSet;
 use crate::error::Result;
+use crate::filter::{Columns, Indexed};
 use crate::ids::IdMap;
 use crate::metric::Metric;
 use crate::scored::Scored;
@@ -116,6 +117,11 @@ pub trait Source: Sync {
     /// An attribute column.
     fn column(&self, name: &str) -> Option<&Column>;
 
+    /// Where the values of attributes are; `None` where they are scanned.
+    fn indexed(&self) -> Option<&Indexed> {
+        None
+    }
+
     /// Grows with every change.
     fn generation(&self) -> u64;
 
@@ -136,5 +142,23 @@ pub trait Source: Sync {
     /// and [`Source::retrieve`] orders by them whatever the space and query.
     fn given_scores(&self) -> Option<&[f64]> {
         None
+    }
+}
+
+impl Columns for dyn Source + '_ {
+    fn row_ids(&self) -> &IdMap {
+        self.ids()
+    }
+
+    fn attribute(&self, name: &str) -> Option<&Column> {
+        self.column(name)
+    }
+
+    fn indexed(&self) -> Option<&Indexed> {
+        Source::indexed(self)
+    }
+
+    fn at_generation(&self) -> u64 {
+        self.generation()
     }
 }

@@ -398,6 +398,20 @@ impl<T: Pod> Paged<T> {
         })
     }
 
+    /// The numbers of a page, of which all but the last have the same.
+    ///
+    /// # Panics
+    /// If there is no such page.
+    #[inline]
+    pub fn page(&self, number: usize) -> &[T] {
+        let page = &self.groups[number / GROUP][number % GROUP];
+        // SAFETY: as in `row`, for all rows of the page.
+        #[allow(unsafe_code)]
+        unsafe {
+            std::slice::from_raw_parts(page.data.as_ptr(), self.numbers_in(number))
+        }
+    }
+
     /// All rows in one run.
     pub fn to_vec(&self) -> Vec<T> {
         self.pages().flatten().copied().collect()

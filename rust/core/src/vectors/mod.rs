@@ -14,6 +14,7 @@
 //! for every layout.
 
 mod adopt;
+mod each;
 mod file;
 mod numbers;
 mod plan;
