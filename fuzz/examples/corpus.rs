@@ -3,12 +3,12 @@
 
 use std::path::Path;
 
-use perso_fuzz::{documents, files, foreign, profile};
+use perso_fuzz::{documents, files, foreign, log, profile};
 
 type Check = fn(&[u8]) -> bool;
 
 fn main() {
-    let targets: [(&str, Check); 8] = [
+    let targets: [(&str, Check); 9] = [
         ("index_file", files::index),
         ("catalog_file", files::catalog),
         ("raw_file", files::raw),
@@ -17,6 +17,7 @@ fn main() {
         ("profile", profile::profile),
         ("hnswlib_file", foreign::hnswlib),
         ("faiss_file", foreign::faiss),
+        ("log", log::log),
     ];
     let corpora = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
     for (target, check) in targets {

@@ -7,6 +7,7 @@ pub mod documents;
 pub mod files;
 pub mod foreign;
 pub mod json;
+pub mod log;
 pub mod memory;
 pub mod mutate;
 pub mod profile;

@@ -212,6 +212,19 @@ class Catalog:
     def save(self, path: _Path, progress: _Progress) -> None: ...
     @staticmethod
     def open(path: _Path, mmap: bool, progress: _Progress) -> Catalog: ...
+    @staticmethod
+    def open_durable(
+        path: _Path,
+        mmap: bool,
+        spaces: list[_Space] | None,
+        seed: int,
+        sync: str,
+        log_limit: int | None,
+        progress: _Progress,
+    ) -> Catalog: ...
+    def checkpoint(self, progress: _Progress) -> None: ...
+    def refresh(self, progress: _Progress) -> int: ...
+    def close(self) -> None: ...
 
 @final
 class Export:

@@ -20,6 +20,7 @@ Dtype: TypeAlias = Literal["f32", "f16", "i8"]
 Layout: TypeAlias = Literal["auto", "exact", "compact", "local"]
 Rescore: TypeAlias = Literal["f16"]
 GraphChoice: TypeAlias = Literal["auto", "keep", "build"]
+Sync: TypeAlias = Literal["always", "never"]
 Normalize: TypeAlias = Literal["none", "minmax", "zscore", "rank"]
 Shape: TypeAlias = Literal["exponential", "linear", "gauss"]
 
@@ -27,6 +28,7 @@ METRICS = ("ip", "cosine", "l2")
 DTYPES = ("f32", "f16", "i8")
 LAYOUTS = ("auto", "exact", "compact", "local")
 RESCORES = ("f16",)
+SYNCS = ("always", "never")
 NORMALIZERS = ("none", "minmax", "zscore", "rank")
 SHAPES = ("exponential", "linear", "gauss")
 

@@ -15,6 +15,7 @@ from ._types import (
     LAYOUTS,
     METRICS,
     RESCORES,
+    SYNCS,
     ArrowTable,
     Dtype,
     Ids,
@@ -23,6 +24,7 @@ from ._types import (
     Path,
     Progress,
     Rescore,
+    Sync,
     Table,
     Vectors,
     Where,
@@ -95,15 +97,7 @@ class Catalog:
     """
 
     def __init__(self, spaces: Mapping[str, Space], seed: int = 0) -> None:
-        if not isinstance(spaces, Mapping):
-            raise _convert.wrong_type("spaces", "a mapping of names to Space", _convert.kind_of(spaces))
-        described: list[_core._Space] = []
-        for name, space in spaces.items():
-            if not isinstance(space, Space):
-                raise _convert.wrong_type(f"spaces[{name!r}]", "a Space", _convert.kind_of(space))
-            _convert.text("spaces", name)
-            described.append((name, space.dim, space._options))
-        self._core = _core.Catalog(described, _convert.seed(seed))
+        self._core = _core.Catalog(_described(spaces), _convert.seed(seed))
 
     @classmethod
     def _of(cls, core: _core.Catalog) -> Catalog:
@@ -511,25 +505,105 @@ class Catalog:
 
     def stats(self) -> dict[str, Any]:
         """Sizes: items, rows (with replaced and removed ones), bytes of heap memory, and for each of the spaces
-        its layout in use, bytes, bytes_by_part, path, links and layers, as `Index.stats` has them.
+        its layout in use, bytes, bytes_by_part, path, links and layers, as `Index.stats` has them. With
+        `durable=True` also log: path, sync, bytes, segments, and since it was opened: changes, appends (fewer
+        where threads shared one), checkpoints, checkpoint_error (why the last one failed) and cut_bytes (of a
+        write that was cut off).
         """
         return self._core.stats()
 
     def save(self, path: Path, progress: Progress = None) -> None:
-        """Write to a file: complete or not at all, also when the machine stops half way."""
+        """Write to a file: complete or not at all, also when the machine stops half way.
+
+        ValueError where `path` has a log beside it: that file is kept by a catalog opened with `durable=True`.
+        """
         self._core.save(_convert.file_path("path", path), _progress.hook(progress, "saving", "bytes"))
 
     @classmethod
-    def open(cls, path: Path, mmap: bool = False, progress: Progress = None) -> Catalog:
+    def open(
+        cls,
+        path: Path,
+        mmap: bool = False,
+        progress: Progress = None,
+        *,
+        durable: bool = False,
+        spaces: Mapping[str, Space] | None = None,
+        seed: int = 0,
+        sync: Sync = "always",
+        log_limit: int | None = None,
+    ) -> Catalog:
         """Read from a file; FormatError if it is damaged or something else.
 
+        Without `durable` the file is read, and the log beside it if another process writes one: `refresh` takes
+        in what comes later. Changes made here are then this process's own.
+
+        With `durable=True` every change is in a log beside the file before the call that made it returns and
+        before a reader sees it. What the process or the machine had acknowledged when it stopped is there when
+        the catalog is opened again. `docs/durability.md` says what is promised.
+
         Args:
-            path: what `save` wrote.
+            path: what `save` wrote. Beside it lie `path.log.N`, `path.lock` and, for a moment, `path.checkpoint`.
             mmap: leave vectors in the file and map it. The file must then stay as it is.
             progress: True for a bar on standard error, or a function of (done, total).
+            durable: open for writing, with a log. One process at a time may.
+            spaces: with durable, make an empty catalog if the file is not there. If it is, it must have these.
+            seed: of a catalog that is made.
+            sync: "always": a change is acknowledged when it is on disk. "never": when the system has it, so that it
+                survives the end of the process and may be lost in a power cut, the last changes first.
+            log_limit: bytes of log after which a change makes a checkpoint; None for the larger of 64 MiB and half
+                the file.
+
+        Raises:
+            FileNotFoundError: the file is not there, and no `spaces` were given.
+            BlockingIOError: with durable, another process has it open for writing, or this one; the message names it.
+            ValueError: an argument for `durable=True` without it; other spaces than those of the file.
         """
-        hook = _progress.hook(progress, "opening")
-        return cls._of(_core.Catalog.open(_convert.file_path("path", path), bool(mmap), hook))
+        file, hook = _convert.file_path("path", path), _progress.hook(progress, "opening")
+        if not durable:
+            if spaces is not None or log_limit is not None or sync != "always" or seed != 0:
+                raise _convert.invalid("durable", "True, for spaces=, seed=, sync= and log_limit=", "False")
+            return cls._of(_core.Catalog.open(file, bool(mmap), hook))
+        return cls._of(
+            _core.Catalog.open_durable(
+                file,
+                bool(mmap),
+                None if spaces is None else _described(spaces),
+                _convert.seed(seed),
+                _convert.choice("sync", sync, SYNCS),
+                None if log_limit is None else _convert.integer("log_limit", log_limit, 0),
+                hook,
+            )
+        )
+
+    def checkpoint(self, progress: Progress = None) -> None:
+        """Bring the file of a durable catalog up to date and remove the log that it then has.
+
+        Nobody has to call it: changes do when the log has grown to `log_limit`. Readers go on meanwhile.
+        ValueError for a catalog that was not opened with `durable=True`, or that was closed.
+        """
+        self._core.checkpoint(_progress.hook(progress, "saving", "bytes"))
+
+    def refresh(self, progress: Progress = None) -> int:
+        """Take in what the process that writes this file has changed since it was opened or refreshed.
+
+        Only the new part of the log is read, unless the file was written anew. Returns how many changes there
+        were (0 for a catalog that is itself open for writing). ValueError for a catalog that was not opened from
+        a file, or that was changed here.
+        """
+        return self._core.refresh(_progress.hook(progress, "opening"))
+
+    def close(self) -> None:
+        """End the log of a durable catalog and let another process write; changes then raise ValueError.
+
+        It can still be read. A `with` statement closes as well. For other catalogs, and a second time, nothing.
+        """
+        self._core.close()
+
+    def __enter__(self) -> Catalog:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def __repr__(self) -> str:
         spaces = ", ".join(f"{name}({s.dim}, {s.metric}, {s.dtype})" for name, s in self.spaces.items())
@@ -538,6 +612,18 @@ class Catalog:
             f"<Catalog of {len(self):,} items, spaces {spaces}, attributes {attributes}, "
             f"generation {self.generation}>"
         )
+
+
+def _described(spaces: Mapping[str, Space]) -> list[_core._Space]:
+    if not isinstance(spaces, Mapping):
+        raise _convert.wrong_type("spaces", "a mapping of names to Space", _convert.kind_of(spaces))
+    described: list[_core._Space] = []
+    for name, space in spaces.items():
+        if not isinstance(space, Space):
+            raise _convert.wrong_type(f"spaces[{name!r}]", "a Space", _convert.kind_of(space))
+        _convert.text("spaces", name)
+        described.append((name, space.dim, space._options))
+    return described
 
 
 def _names(attributes: Sequence[str] | None) -> list[str] | None:

@@ -1,12 +1,14 @@
 """Writes the files of this folder: run it with the release whose format they are to have.
 
     python tests/files/make.py v1
+    python tests/files/make.py log1
 
 The content is a function of nothing but this script, so that a test can make it again and compare it with what a
 later release reads. Format version 1 is that of commit 7b61bc8; version 2, of which there is a file of each layout as
 well, that of 1f27b52, which wrote `v2/`, and version 3 that of 71b675b, which wrote `v3/`. Those with a graph have a thousand rows and are kept packed.
 """
 
+import json
 import lzma
 import sys
 from pathlib import Path
@@ -95,9 +97,35 @@ def layouts():
 SMALL = {"M": 2, "ef_construction": 20}
 
 
+def log(folder):
+    """A durable catalog whose log has every kind of change, and what it must come to."""
+    path = folder / "items.perso"
+    spaces = {"a": pc.Space(4, "cosine", "i8"), "b": pc.Space(3, "ip", "f32")}
+    with pc.Catalog.open(path, durable=True, spaces=spaces, seed=9) as made:
+        whole = catalog()
+        for item in whole.get(whole.ids):
+            made.upsert(
+                [item["id"]],
+                {name: vector[None] for name, vector in item["vectors"].items()},
+                {name: [value] for name, value in item["attributes"].items()},
+            )
+        made.upsert(["item-7", "item-1"], attributes={"count": [None, -5], "tags": [["ü"], None]})
+        made.remove(["item-0", "item-39"])
+    path.with_name("items.perso.lock").unlink()
+    expected = {
+        "generation": made.generation,
+        "content_hash": made.content_hash,
+        "ids": sorted(map(str, made.ids)),
+    }
+    (folder / "expected.json").write_text(json.dumps(expected) + "\n")
+
+
 def main(version):
     folder = FOLDER / version
     folder.mkdir(exist_ok=True)
+    if version.startswith("log"):
+        log(folder)
+        return
     for name, index in indexes():
         index.save(folder / name)
     catalog().save(folder / "items.catalog")

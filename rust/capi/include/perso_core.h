@@ -86,7 +86,8 @@ void pc_string_free(char *text);
 
 /* Opens a catalog file.
  *
- *   path    the file; on Unix any bytes, elsewhere UTF-8
+ *   path    the file; on Unix any bytes, elsewhere UTF-8. With the log beside it, where a durable catalog
+ *           of Python has one: what was acknowledged until now
  *   flags   0, or PC_OPEN_MMAP. A mapped file must not be written in place while the catalog is open;
  *           replacing it by rename, as saving a catalog does, is fine.
  *   out     receives the catalog; the caller frees it with pc_catalog_free

@@ -10,6 +10,7 @@ use std::ptr;
 use std::sync::Arc;
 
 use perso_core::catalog::Catalog;
+use perso_core::durable;
 use perso_core::error::Error;
 use perso_core::ids::Ids;
 use perso_core::rank::{self, Policy, UserVectors};
@@ -70,7 +71,9 @@ pub unsafe extern "C" fn pc_catalog_open(
             let expected = "0 or PC_OPEN_MMAP";
             return Err(Error::invalid("flags", expected, format!("{flags:#x}")).into());
         }
-        let catalog = Catalog::open(&path, flags & OPEN_MMAP != 0)?;
+        let mmap = flags & OPEN_MMAP != 0;
+        // With the log beside it, if it has one.
+        let (catalog, _) = durable::open_read(&path, mmap, -1, &|_, _| true)?;
         out.set(border::catalog_out(catalog));
         Ok(())
     };

@@ -10,6 +10,7 @@
 mod batch;
 pub mod catalog;
 pub mod column;
+pub mod durable;
 pub mod eligible;
 pub mod error;
 pub mod exact;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use numpy::{IntoPyArray, PyReadonlyArray2, PyUntypedArrayMethods};
 use perso_core::catalog::{Catalog as Core, Upsert};
+use perso_core::durable::{check_target, Change};
 use perso_core::error::Error;
 use perso_core::live::Live;
 use perso_core::metric::{Dtype, Metric};
@@ -15,7 +16,8 @@ use pyo3::types::PyDict;
 use crate::arrow;
 use crate::attributes;
 use crate::convert::{self, Table};
-use crate::error::Outcome;
+use crate::durable::{self, Behind};
+use crate::error::{Failure, Outcome};
 use crate::export::{Export, Wanted};
 use crate::filter::GivenEach;
 use crate::index::Hits;
@@ -31,13 +33,15 @@ type ArrowSpace = (String, String, Option<usize>, Options);
 
 #[pyclass(frozen, module = "perso_core._core")]
 pub struct Catalog {
-    core: Live<Core>,
+    core: Arc<Live<Core>>,
+    behind: Behind,
 }
 
 impl Catalog {
-    fn wrap(core: Core) -> Self {
+    fn wrap((core, behind): (Core, Behind)) -> Self {
         Catalog {
-            core: Live::new(core),
+            core: Arc::new(Live::new(core)),
+            behind,
         }
     }
 
@@ -65,9 +69,18 @@ impl Catalog {
         stream::not_into(self.place())?;
         let rows = upsert.ids.len();
         progress::run_many(py, progress, rows, |hook| {
-            self.core
-                .write(|core| core.upsert(upsert, num_threads, hook))
+            self.behind
+                .apply(&self.core, Change::Upsert(upsert), num_threads, hook)
         })
+        .map_err(|failure| self.about(failure))
+    }
+
+    /// An error of the operating system is about the file of the log.
+    fn about(&self, failure: Failure) -> Failure {
+        match self.behind.path() {
+            Some(path) => failure.about(path),
+            None => failure,
+        }
     }
 }
 
@@ -75,11 +88,8 @@ impl Catalog {
 impl Catalog {
     #[new]
     fn new(spaces: Vec<SpaceArguments>, seed: u64) -> Outcome<Self> {
-        let spaces = spaces
-            .into_iter()
-            .map(|(name, dim, options)| Ok((name, spec_of(dim, options, seed)?)))
-            .collect::<Result<_, Error>>()?;
-        Ok(Catalog::wrap(Core::new(spaces)?))
+        let spaces = specs_of(spaces, seed)?;
+        Ok(Catalog::wrap((Core::new(spaces)?, Behind::Nothing)))
     }
 
     #[staticmethod]
@@ -112,7 +122,7 @@ impl Catalog {
             let made = stream.pour(empty.clone(), usize::MAX, num_threads, hook)?;
             Ok(made.unwrap_or(empty))
         })?;
-        Ok(Catalog::wrap(catalog))
+        Ok(Catalog::wrap((catalog, Behind::Nothing)))
     }
 
     fn upsert(
@@ -166,6 +176,14 @@ impl Catalog {
                 if stream.is_done()? {
                     return Ok(());
                 }
+                if self.behind.path().is_some() {
+                    // A log keeps changes as they were given.
+                    let change = stream.change(most, hook)?.map(Change::Upsert);
+                    if let Some(change) = change {
+                        self.behind.apply(&self.core, change, num_threads, hook)?;
+                    }
+                    continue;
+                }
                 self.core.write(|core| {
                     if let Some(next) = stream.pour(core.clone(), most, num_threads, hook)? {
                         *core = next;
@@ -198,16 +216,21 @@ impl Catalog {
     fn remove(&self, py: Python<'_>, ids: &Bound<'_, PyAny>) -> Outcome<()> {
         let ids = convert::ids("ids", ids)?;
         stream::not_into(self.place())?;
-        py.detach(|| Ok(self.core.write(|core| core.remove(&ids))?))
+        py.detach(|| {
+            self.behind
+                .apply(&self.core, Change::Remove(ids), 1, &|_, _| true)
+        })
+        .map_err(|error| self.about(error.into()))
     }
 
     fn compact(&self, py: Python<'_>) -> Outcome<()> {
         stream::not_into(self.place())?;
-        py.detach(|| Ok(self.core.write(Core::compact)?))
+        py.detach(|| self.behind.compact(&self.core))
+            .map_err(|error| self.about(error.into()))
     }
 
     fn copy(&self) -> Self {
-        Catalog::wrap(Core::clone(&self.read()))
+        Catalog::wrap((Core::clone(&self.read()), Behind::Nothing))
     }
 
     /// One dict an item: {"vectors": {space: array}, "attributes": {name: value}}.
@@ -322,6 +345,9 @@ impl Catalog {
         out.set_item("rows", rows)?;
         out.set_item("bytes", bytes)?;
         out.set_item("spaces", spaces)?;
+        if let Some(log) = self.behind.stats(py)? {
+            out.set_item("log", log)?;
+        }
         Ok(out)
     }
 
@@ -369,8 +395,11 @@ impl Catalog {
     }
 
     fn save(&self, py: Python<'_>, path: PathBuf, progress: Option<Py<PyAny>>) -> Outcome<()> {
-        progress::run(py, progress, |hook| self.read().save(&path, hook))
-            .map_err(|failure| failure.about(&path))
+        progress::run(py, progress, |hook| {
+            check_target(&path)?;
+            self.read().save(&path, hook)
+        })
+        .map_err(|failure| failure.about(&path))
     }
 
     #[staticmethod]
@@ -380,9 +409,47 @@ impl Catalog {
         mmap: bool,
         progress: Option<Py<PyAny>>,
     ) -> Outcome<Self> {
-        progress::run(py, progress, |_| Core::open(&path, mmap))
+        progress::run(py, progress, |hook| Behind::file(&path, mmap, hook))
             .map(Catalog::wrap)
             .map_err(|failure| failure.about(&path))
+    }
+
+    #[staticmethod]
+    #[allow(clippy::too_many_arguments)] // One for each argument of the Python method.
+    fn open_durable(
+        py: Python<'_>,
+        path: PathBuf,
+        mmap: bool,
+        spaces: Option<Vec<SpaceArguments>>,
+        seed: u64,
+        sync: &str,
+        log_limit: Option<u64>,
+        progress: Option<Py<PyAny>>,
+    ) -> Outcome<Self> {
+        let options = durable::options(mmap, sync, log_limit)?;
+        let spaces = spaces.map(|spaces| specs_of(spaces, seed)).transpose()?;
+        progress::run(py, progress, |hook| {
+            Behind::log(&path, spaces, options, hook)
+        })
+        .map(Catalog::wrap)
+        .map_err(|failure| failure.about(&path))
+    }
+
+    fn checkpoint(&self, py: Python<'_>, progress: Option<Py<PyAny>>) -> Outcome<()> {
+        progress::run(py, progress, |hook| {
+            self.behind.checkpoint(&self.core, hook)
+        })
+        .map_err(|failure| self.about(failure))
+    }
+
+    fn refresh(&self, py: Python<'_>, progress: Option<Py<PyAny>>) -> Outcome<u64> {
+        stream::not_into(self.place())?;
+        progress::run(py, progress, |hook| self.behind.refresh(&self.core, hook))
+    }
+
+    fn close(&self, py: Python<'_>) -> Outcome<()> {
+        py.detach(|| self.behind.close(&self.core))
+            .map_err(|error| self.about(error.into()))
     }
 }
 
@@ -414,6 +481,13 @@ impl Catalog {
         }
         Ok(out)
     }
+}
+
+fn specs_of(spaces: Vec<SpaceArguments>, seed: u64) -> Result<Vec<(String, Spec)>, Error> {
+    spaces
+        .into_iter()
+        .map(|(name, dim, options)| Ok((name, spec_of(dim, options, seed)?)))
+        .collect()
 }
 
 fn spec_of(dim: usize, options: Options, seed: u64) -> Result<Spec, Error> {

@@ -10,6 +10,7 @@ mod candidates;
 mod catalog;
 mod columns;
 mod convert;
+mod durable;
 mod error;
 mod export;
 mod filter;

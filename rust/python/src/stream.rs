@@ -5,9 +5,11 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 
 use arrow_array::{RecordBatch, RecordBatchReader};
-use perso_core::catalog::{Bulk, Catalog};
+use perso_core::catalog::{Bulk, Catalog, Upsert};
 use perso_core::error::{Error, Result};
 use perso_core::hnsw::Hook;
+use perso_core::ids::Ids;
+use perso_core::vectors::Numbers;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3_arrow::{PyRecordBatch, PyRecordBatchReader};
@@ -160,6 +162,52 @@ impl Stream {
         self.told = (weight * self.row, weight * rows);
         hook(self.told.0, self.told.1);
         Ok(Some(catalog))
+    }
+
+    /// One change out of the next rows, at most so many, as a log keeps it: all of it in memory, in single precision.
+    /// `None` when there are none any more.
+    pub fn change(&mut self, most: usize, hook: Hook<'_>) -> Result<Option<Upsert>> {
+        let names = self.columns.space_names();
+        let mut change: Option<Upsert> = None;
+        let mut rows = 0;
+        while rows < most {
+            let Some((at, batch)) = self.next(most - rows)? else {
+                break;
+            };
+            let piece = self.columns.piece(&batch, at)?;
+            rows += piece.ids.len();
+            let vectors = piece.vectors.into_iter().map(|numbers| match numbers {
+                Numbers::F32(numbers) => numbers.into_owned(),
+                Numbers::I8(numbers) => numbers.iter().map(|code| f32::from(*code)).collect(),
+            });
+            match &mut change {
+                None => {
+                    change = Some(Upsert {
+                        ids: piece.ids,
+                        vectors: names.iter().map(ToString::to_string).zip(vectors).collect(),
+                        attributes: piece.attributes,
+                    });
+                }
+                Some(change) => {
+                    match (&mut change.ids, piece.ids) {
+                        (Ids::Int(all), Ids::Int(more)) => all.extend(more),
+                        (Ids::Str(all), Ids::Str(more)) => all.extend(more),
+                        (all, more) => {
+                            return Err(Error::wrong_type("id", all.kind(), more.kind()));
+                        }
+                    }
+                    for ((_, all), more) in change.vectors.iter_mut().zip(vectors) {
+                        all.extend(more);
+                    }
+                    let parts = change.attributes.iter_mut().zip(piece.attributes);
+                    parts.for_each(|((_, _, all), (_, _, more))| all.extend(more));
+                }
+            }
+            if !hook(self.told.0, self.told.1) {
+                return Err(Error::Interrupted);
+            }
+        }
+        Ok(change)
     }
 
     /// Whether the stream is at its end; reads on where it has to.

@@ -2,6 +2,7 @@
 //! column (`c0.` …), the ids, and a JSON description.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -35,6 +36,15 @@ struct Meta {
 impl Catalog {
     /// Writes the catalog to a file, atomically.
     pub fn save(&self, path: &Path, hook: Hook<'_>) -> Result<()> {
+        self.sections().write(path, hook)
+    }
+
+    /// Writes the bytes of that file anywhere.
+    pub fn write_to(&self, out: &mut impl Write, hook: Hook<'_>) -> Result<()> {
+        self.sections().write_to(out, hook).map(drop)
+    }
+
+    fn sections(&self) -> Writer<'_> {
         let mut writer = Writer::new(Kind::Catalog);
         let meta = Meta {
             spaces: self
@@ -57,7 +67,7 @@ impl Catalog {
         for (i, column) in self.columns.values().enumerate() {
             write_column(&mut writer, i, column);
         }
-        writer.write(path, hook)
+        writer
     }
 
     /// Reads a catalog from a file. The content hash is computed from what was read and compared with

@@ -75,6 +75,36 @@ impl<'a> Writer<'a> {
 
     /// Writes the file; `hook` is told bytes done of bytes in all and may stop the work.
     pub fn write(self, path: &Path, hook: &dyn Fn(usize, usize) -> bool) -> Result<()> {
+        let folder = match path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        let temporary = tempfile::Builder::new()
+            .prefix(".perso-core-")
+            .suffix(".tmp")
+            .tempfile_in(folder)
+            .map_err(plain)?;
+        let mut out = BufWriter::with_capacity(1 << 20, temporary);
+        let total = self.write_to(&mut out, hook)?;
+        let mut temporary = out.into_inner().map_err(|error| error.into_error())?;
+        temporary.flush()?;
+        debug_assert_eq!(temporary.seek(SeekFrom::End(0))?, total as u64);
+        temporary.as_file().sync_all()?;
+        set_mode(&temporary)?;
+        temporary
+            .persist(path)
+            .map_err(|error| plain(error.error))?;
+        sync_folder(folder)?;
+        hook(total, total);
+        Ok(())
+    }
+
+    /// Writes the file's bytes anywhere, and says how many they are; `hook` as for [`Writer::write`].
+    pub fn write_to(
+        self,
+        out: &mut impl Write,
+        hook: &dyn Fn(usize, usize) -> bool,
+    ) -> Result<usize> {
         let table_end = HEADER + ENTRY * self.sections.len();
         if self.sections.len() > MAX_SECTIONS {
             return Err(Error::invalid(
@@ -108,22 +138,12 @@ impl<'a> Writer<'a> {
         let crc = crc32fast::hash(&header[..60]);
         header[60..].copy_from_slice(&crc.to_le_bytes());
 
-        let folder = match path.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            _ => Path::new("."),
-        };
-        let temporary = tempfile::Builder::new()
-            .prefix(".perso-core-")
-            .suffix(".tmp")
-            .tempfile_in(folder)
-            .map_err(plain)?;
-        let mut out = BufWriter::with_capacity(1 << 20, temporary);
         out.write_all(&header)?;
         out.write_all(&table)?;
         let mut at = table_end;
         let mut asked = 0;
         for (_, section) in &self.sections {
-            pad(&mut out, &mut at)?;
+            pad(out, &mut at)?;
             for chunk in section.pieces().flat_map(|piece| piece.chunks(8 << 20)) {
                 if at >= asked + (8 << 20) || asked == 0 {
                     asked = at;
@@ -135,19 +155,9 @@ impl<'a> Writer<'a> {
                 at += chunk.len();
             }
         }
-        pad(&mut out, &mut at)?;
+        pad(out, &mut at)?;
         debug_assert_eq!(at, total);
-        let mut temporary = out.into_inner().map_err(|error| error.into_error())?;
-        temporary.flush()?;
-        debug_assert_eq!(temporary.seek(SeekFrom::End(0))?, total as u64);
-        temporary.as_file().sync_all()?;
-        set_mode(&temporary)?;
-        temporary
-            .persist(path)
-            .map_err(|error| plain(error.error))?;
-        sync_folder(folder)?;
-        hook(total, total);
-        Ok(())
+        Ok(total)
     }
 }
 
