@@ -27,8 +27,8 @@ from .conditions import Between
 from .counterfactual import Counterfactual, counterfactual
 from .diversity import DPP, MMR, Calibrated, Spread
 from .explore import UCB, EpsilonGreedy, PlackettLuce, Softmax, ThompsonSampling
-from .foreign import Imported
 from .filters import CompiledFilter, Field, Filter, field
+from .foreign import Imported
 from .index import Index, cpu_features, dot, topk
 from .interests import Interests
 from .models import OnnxModel

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 __all__ = [
     "Candidates",
     "Catalog",
-    "Export",
     "Compiled",
+    "Export",
     "Filter",
     "FormatError",
     "Index",
