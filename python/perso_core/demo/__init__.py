@@ -17,6 +17,9 @@
 - `progress`  the bars on standard error
 - `show`      the terminal
 - `report`    the HTML page
+- `live`      `--live`: ranks while a second thread streams ratings in; what it checks
+- `stream`    the ratings as changes to the catalog, and the thread that makes them
+- `show_live` its terminal
 
 Nothing here is imported by `import perso_core`.
 """

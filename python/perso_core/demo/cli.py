@@ -14,6 +14,10 @@ opens it, ranks all 943 users under six policies, and replays one slate bit for 
 and slate with its reasons, then tables over all users: stage by stage, and by kind of diversity. What exploring costs
 and teaches is simulated with made-up readers whose clicks follow a known model. Takes about a minute on two cores.
 
+With --live it ranks for --seconds while a second thread streams half of the ratings into the catalog as events:
+counters, renewed factors, new films. Prints reads and writes per second, and checks at the end that every slate
+was of one state of the catalog.
+
 The data set is downloaded once (2 MB, out of the wheel recbole==1.2.1), verified, and kept in
 $PERSO_CORE_CACHE, $XDG_CACHE_HOME/perso_core or ~/.cache/perso_core. Needs:  pip install 'perso_core[demo]'
 """
@@ -22,6 +26,8 @@ DEFAULT_USER = 1
 DEFAULT_K = 10
 DEFAULT_SEED = 7
 MOST_K = 100
+DEFAULT_SECONDS = 10
+MOST_SECONDS = 600
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,16 +43,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--user",
         type=int,
-        default=DEFAULT_USER,
         metavar="ID",
-        help="whose slate to print, 1 to 943 (default: %(default)s)",
+        help=f"whose slate to print, 1 to 943 (default: {DEFAULT_USER})",
     )
     parser.add_argument(
         "--k",
         type=_slate_length,
         default=DEFAULT_K,
         metavar="N",
-        help="films in that slate (default: %(default)s); the table always measures 20",
+        help="films in that slate, or in each with --live (default: %(default)s); the table always measures 20",
     )
     parser.add_argument(
         "--seed",
@@ -61,6 +66,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="also write the results, with a plot, as one self-contained page",
     )
+    parser.add_argument(
+        "--live",
+        action="store_true",
+        help="rank while ratings stream into the catalog, in place of the tables",
+    )
+    parser.add_argument(
+        "--seconds",
+        type=_seconds,
+        metavar="N",
+        help=f"how long --live goes on, 1 to {MOST_SECONDS} (default: {DEFAULT_SECONDS})",
+    )
     parser.add_argument("--no-progress", action="store_true", help="no progress bars")
 
 
@@ -70,11 +86,15 @@ def run(args: argparse.Namespace) -> int:
 
     try:
         require_extras()
+        _check_together(args)
         _check_writable(args.html)
+        if args.live:
+            return _run_live(args)
         from . import report, show, story
         from .progress import ProgressBars
 
-        options = story.Options(data=args.data, user=args.user, k=args.k, seed=args.seed)
+        user = DEFAULT_USER if args.user is None else args.user
+        options = story.Options(data=args.data, user=user, k=args.k, seed=args.seed)
         with ProgressBars(enabled=not args.no_progress) as bars:
             outcome = story.tell(options, bars)
         show.show(outcome)
@@ -85,6 +105,33 @@ def run(args: argparse.Namespace) -> int:
         print(f"perso-core demo: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def _run_live(args: argparse.Namespace) -> int:
+    from . import live
+    from .progress import ProgressBars
+    from .show_live import Show
+
+    seconds = DEFAULT_SECONDS if args.seconds is None else args.seconds
+    options = live.Options(data=args.data, k=args.k, seed=args.seed, seconds=seconds)
+    show = Show()
+    with ProgressBars(enabled=not args.no_progress) as bars:
+        prepared = live.prepare(options, bars)
+    show.begins(prepared.beginning)
+    show.ends(live.run(prepared, show.tell))
+    return 0
+
+
+def _check_together(args: argparse.Namespace) -> None:
+    """Options that the way it is run would not use."""
+    from .errors import DemoError
+
+    if args.live:
+        for name in ("user", "html"):
+            if getattr(args, name) is not None:
+                raise DemoError(f"--{name} is for the tables, which --live does not print.")
+    elif args.seconds is not None:
+        raise DemoError("--seconds is for --live.")
 
 
 def _check_writable(path: Path | None) -> None:
@@ -103,6 +150,13 @@ def _slate_length(text: str) -> int:
     value = _whole(text)
     if not 1 <= value <= MOST_K:
         raise argparse.ArgumentTypeError(f"expected 1 to {MOST_K}, got {value}")
+    return value
+
+
+def _seconds(text: str) -> int:
+    value = _whole(text)
+    if not 1 <= value <= MOST_SECONDS:
+        raise argparse.ArgumentTypeError(f"expected 1 to {MOST_SECONDS}, got {value}")
     return value
 
 

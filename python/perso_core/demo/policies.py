@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 import perso_core as pc
@@ -23,6 +24,13 @@ STRENGTHS = {"MMR": DIVERSITY, "DPP": 0.025, "Spread": 0.25, "Calibrated": 0.2}
 WINDOW = 10  # the slots that Spread looks back at: half of a slate of the table
 EPSILON = 0.1
 GENRE_CAP = 3
+# Under --live, untuned. What changes with every rating is scaled by constants, so that a film's terms depend on that
+# film alone: this many ratings count as 1, and this many stars more than one do.
+LIVE_RATINGS = 500.0
+LIVE_STARS = 4.0
+LIVE_STARS_WEIGHT = 0.05
+LIVE_RATED_WEIGHT = 0.02
+LIVE_HALF_LIFE = "7d"
 
 
 @dataclass(frozen=True)
@@ -70,6 +78,17 @@ def full() -> pc.Policy:
         caps={"genres": GENRE_CAP},
         explore=pc.EpsilonGreedy(EPSILON),
     )
+
+
+def live() -> pc.Policy:
+    """Every stage, over attributes that change while it ranks."""
+    score = pc.Blend(
+        similarity={"cf": 1.0, "content": CONTENT_WEIGHT},
+        popularity=pc.Signal(POPULARITY_WEIGHT, normalize=pc.Linear(0, LIVE_RATINGS)),
+        stars=pc.Signal(LIVE_STARS_WEIGHT, normalize=pc.Linear(1, LIVE_STARS)),
+        rated=pc.Decay("last_rated", half_life=LIVE_HALF_LIFE, weight=LIVE_RATED_WEIGHT, normalize="none"),
+    )
+    return dataclasses.replace(full(), score=score)
 
 
 def compared() -> list[Named]:

@@ -34,7 +34,7 @@ def show(outcome: Outcome, console: Console | None = None) -> None:
         f"{outcome.films:,} films, {outcome.kept:,} ratings to learn from, {outcome.held_out:,} held out. "
         f"Seed {outcome.seed}."
     )
-    _notes(
+    put_notes(
         console,
         f"Catalog of {outcome.catalog_bytes:,} bytes, saved and opened. Content hash {outcome.catalog_hash}. "
         f"The clock stands at {outcome.at:%Y-%m-%d}.",
@@ -46,7 +46,7 @@ def show(outcome: Outcome, console: Console | None = None) -> None:
     _diversity(outcome, console)
     _exploration(outcome, console)
     spent = ", ".join(f"{name} {seconds:.1f}" for name, seconds in outcome.seconds.items())
-    _notes(console, f"Seconds: {spent}; {sum(outcome.seconds.values()):.1f} in all.")
+    put_notes(console, f"Seconds: {spent}; {sum(outcome.seconds.values()):.1f} in all.")
 
 
 def head(term: str) -> str:
@@ -132,25 +132,25 @@ VARIED_NOTE = (
 
 
 def _diversity(outcome: Outcome, console: Console) -> None:
-    table = _table("The hybrid under every kind of diversity", console)
+    table = new_table("The hybrid under every kind of diversity", console)
     table.add_column("diversity", no_wrap=True)
     for name in ("recall", "nDCG", "divers.", "genres", "cover.", "KL"):
         table.add_column(name, justify="right", no_wrap=True)
     for one in outcome.varied:
         table.add_row(*varied_cells(one))
     console.print(table)
-    _notes(console, VARIED_NOTE)
+    put_notes(console, VARIED_NOTE)
 
 
 def _exploration(outcome: Outcome, console: Console) -> None:
-    table = _table("What exploring costs, and what it teaches", console)
+    table = new_table("What exploring costs, and what it teaches", console)
     table.add_column("explorer", no_wrap=True)
     for name in ("regret", "- greedy", "late", "log p", "support"):
         table.add_column(name, justify="right", no_wrap=True)
     for one in outcome.learnt:
         table.add_row(*learnt_cells(one, outcome.learnt[0]))
     console.print(table)
-    _notes(console, click_model(outcome.world), EXPLORED_NOTE)
+    put_notes(console, click_model(outcome.world), EXPLORED_NOTE)
 
 
 def _change(one: NDArray[np.float64], other: NDArray[np.float64]) -> str:
@@ -159,7 +159,7 @@ def _change(one: NDArray[np.float64], other: NDArray[np.float64]) -> str:
 
 
 def _history(one: OneUser, console: Console) -> None:
-    table = _table(f"User {one.user}: the latest of {one.ratings} ratings", console)
+    table = new_table(f"User {one.user}: the latest of {one.ratings} ratings", console)
     table.add_column("rated", style="dim", no_wrap=True)
     table.add_column("stars", style="yellow", no_wrap=True)
     table.add_column("film")
@@ -196,7 +196,7 @@ def _slate(one: OneUser, console: Console) -> None:
         f"Policy {one.policy_hash}",
         "Stages, in µs: " + ", ".join(f"{name} {micros:.0f}" for name, micros in one.timings_us.items()),
     ]
-    _notes(console, *notes)
+    put_notes(console, *notes)
 
 
 def _slot(place: int, shown: Shown, room: int, console: Console) -> None:
@@ -218,21 +218,21 @@ def _slot(place: int, shown: Shown, room: int, console: Console) -> None:
 
 def _summary(outcome: Outcome, console: Console) -> None:
     k = metrics.K
-    table = _table(f"All {outcome.users} users: slates of {k} against their last ten ratings", console)
+    table = new_table(f"All {outcome.users} users: slates of {k} against their last ten ratings", console)
     table.add_column("policy", no_wrap=True)
     for name in ("recall", "nDCG", "divers.", "genres", "cover.", "length", "µs"):
         table.add_column(name, justify="right", no_wrap=True)
     for row in outcome.table:
         table.add_row(*cells(row))
     console.print(table)
-    _notes(
+    put_notes(
         console,
         f"recall@{k} counts every held-out film, nDCG@{k} takes its stars as gain. divers.: mean 1 - cosine "
         "over the pairs of a slate, in the text space; genres: mean Jaccard distance of their genres; "
         "cover.: share of the films that anyone is shown; length: films per slate; µs: wall time per slate.",
         CAPS_NOTE,
     )
-    table = _table(GAINS_TITLE, console)
+    table = new_table(GAINS_TITLE, console)
     table.add_column("", no_wrap=True)
     table.add_column("recall", justify="right", no_wrap=True)
     table.add_column("nDCG", justify="right", no_wrap=True)
@@ -242,7 +242,7 @@ def _summary(outcome: Outcome, console: Console) -> None:
 
 
 def _trade_off(outcome: Outcome, console: Console) -> None:
-    table = _table("Diversity against accuracy: the hybrid under MMR(d)", console)
+    table = new_table("Diversity against accuracy: the hybrid under MMR(d)", console)
     for name in ("d", "recall", "nDCG", "divers.", "genres", "cover."):
         table.add_column(name, justify="right", no_wrap=True)
     for step in outcome.sweep:
@@ -250,14 +250,16 @@ def _trade_off(outcome: Outcome, console: Console) -> None:
     console.print(table)
 
 
-def _table(title: str, console: Console) -> Table:
+def new_table(title: str, console: Console) -> Table:
+    """A table whose title is printed already."""
     # A title of the table itself would be wrapped to the width of the table.
     console.print(f"\n[italic]{title}[/]")
     # Sides as narrow as they go: the widest table has to fit.
     return Table(box=box.SIMPLE_HEAD, padding=(0, 1), collapse_padding=True, pad_edge=False)
 
 
-def _notes(console: Console, *notes: str) -> None:
+def put_notes(console: Console, *notes: str) -> None:
+    """Dim lines under what they are about."""
     for note in notes:
         console.print(Padding(Text(note, style="dim"), (0, 1)))
 

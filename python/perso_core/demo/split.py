@@ -26,6 +26,16 @@ def split(ratings: Ratings, held_out: int = HELD_OUT, at_most: float = 1.0) -> t
     return ordered.take(~out), ordered.take(out)
 
 
+def in_time(ratings: Ratings, share: float) -> tuple[Ratings, Ratings]:
+    """(the first part, the rest): all ratings in order of time, cut after so large a share of them.
+
+    Ratings of one second are ordered by user and film, so the cut does not depend on the order of the rows.
+    """
+    ordered = ratings.take(np.lexsort((ratings.items, ratings.users, ratings.times)))
+    first = np.arange(len(ordered)) < int(share * len(ordered))
+    return ordered.take(first), ordered.take(~first)
+
+
 def newest_first(ratings: Ratings) -> dict[int, Ratings]:
     """Each user's ratings, the latest one first; ties are broken as in `split`."""
     ordered = ratings.take(np.lexsort((ratings.items, ratings.times, ratings.users)))
