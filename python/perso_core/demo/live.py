@@ -1,8 +1,10 @@
 """`--live`: ranks while a second thread streams ratings into the catalog, and what it held the slates against.
 
 The first half of the ratings in time order trains the factors and fills the catalog; the other half comes as events
-(`stream`). The main thread ranks for one user after another, as fast as it can, and knows nothing of the writer. What
-is checked, so that a catalog that tore or went back would show:
+(`stream`). The main thread ranks for one user after another, as fast as it can, a second of it before the writer
+begins, to compare with. Both threads have an interpreter lock between them, which CPython lets go of after 5 ms when
+another thread asks; a server that reads beside a writer sets that lower (`SWITCH_SECONDS`), and so does this. What is
+checked, so that a catalog that tore or went back would show:
 
 - The generation of a slate lies between those that the catalog had before and after the call, and never falls.
 - Of every tenth slate, each film has the number of ratings and the mean that the stream had made in exactly the
@@ -15,6 +17,7 @@ is checked, so that a catalog that tore or went back would show:
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -32,6 +35,10 @@ from .story import Bars
 
 # The share of the ratings that is known at first.
 LEARNT = 0.5
+# How long the reads alone go on that those beside the writer are compared with.
+ALONE_SECONDS = 1.0
+# How long a thread may keep the interpreter that another waits for.
+SWITCH_SECONDS = 0.0002
 # One slate in so many is held against the ratings.
 COMPARED_EVERY = 10
 # Copies that are kept for a replay, at most, and how long the wait between two is.
@@ -87,17 +94,21 @@ class Checked:
     compared: int
     replayed: int
     moved_on: int
-    ends: int
+    passes: int
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """The whole run. `micros` are the 50th, 90th, 99th and 99.9th percentile of a ranking."""
+    """The whole run. Of a ranking in microseconds, the 50th, 90th, 99th and 99.9th percentile: `micros`.
+
+    `alone` are the same of reads before the writer began.
+    """
 
     beginning: Beginning
     seconds: float
     reads: int
-    micros: tuple[float, float, float, float]
+    micros: list[float]
+    alone: list[float]
     events: int
     changes: dict[str, int]
     films_written: int
@@ -171,22 +182,26 @@ def run(prepared: Prepared, tell: Callable[[Second], None]) -> Outcome:
     from threadpoolctl import threadpool_limits
 
     catalog = prepared.catalog
-    began, reads = catalog.generation, _Reads()
+    began, alone, reads = catalog.generation, _Reads(), _Reads()
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(SWITCH_SECONDS)
     # The same sums in every pass: a fold-in does not depend on how many threads add up.
     with threadpool_limits(limits=1, user_api="blas"):
         writer = Writer(catalog, prepared.stream)
-        writer.start()
         try:
-            seconds = _read(prepared, writer, reads, tell)
+            _read(prepared, ALONE_SECONDS, writer, alone, lambda _: None)
+            writer.start()
+            seconds = _read(prepared, prepared.beginning.seconds, writer, reads, tell)
         finally:
             writer.stop()
+            sys.setswitchinterval(interval)
     checked = _check(catalog, writer, reads, prepared.tally)
-    p50, p90, p99, p999 = np.percentile(reads.micros, [50, 90, 99, 99.9]).tolist()
     return Outcome(
         beginning=prepared.beginning,
         seconds=seconds,
         reads=len(reads.micros),
-        micros=(p50, p90, p99, p999),
+        micros=np.percentile(reads.micros, [50, 90, 99, 99.9]).tolist(),
+        alone=np.percentile(alone.micros, [50, 90, 99, 99.9]).tolist(),
         events=writer.events,
         changes=dict(writer.changes),
         films_written=writer.films,
@@ -242,14 +257,16 @@ class _Readers:
         )
 
 
-def _read(prepared: Prepared, writer: Writer, reads: _Reads, tell: Callable[[Second], None]) -> float:
+def _read(
+    prepared: Prepared, seconds: float, writer: Writer, reads: _Reads, tell: Callable[[Second], None]
+) -> float:
     """Rank until time is up; how long that was."""
     catalog, readers = prepared.catalog, prepared.readers
     turn, last = 0, catalog.generation
     start = time.perf_counter()
     lines = _Lines(start, catalog, writer, reads)
     copied = start - COPY_SECONDS
-    while (now := time.perf_counter()) < start + prepared.beginning.seconds and not writer.failed:
+    while (now := time.perf_counter()) < start + seconds and not writer.failed:
         if now - lines.since >= 1.0:
             tell(lines.line(now))
         at = writer.moment
@@ -340,5 +357,5 @@ def _check(catalog: pc.Catalog, writer: Writer, reads: _Reads, tally: Tally) -> 
         compared=len(reads.shown),
         replayed=len(reads.copies),
         moved_on=moved_on,
-        ends=writer.passes,
+        passes=writer.passes,
     )

@@ -44,10 +44,10 @@ class Show:
     def ends(self, outcome: Outcome) -> None:
         """What it came to, and what was checked."""
         o = outcome
-        p50, p90, p99, p999 = o.micros
         rows = [
             ("slates", f"{o.reads:,}", f"{o.reads / o.seconds:,.0f} /s"),
-            ("a ranking", f"p50 {p50:,.0f} µs", f"p90 {p90:,.0f}, p99 {p99:,.0f}, p99.9 {p999:,.0f}"),
+            ("  µs each", f"{o.micros[0]:,.0f}", spread(o.micros)),
+            ("  before the stream", f"{o.alone[0]:,.0f}", spread(o.alone)),
             ("rating events", f"{o.events:,}", f"{o.events / o.seconds:,.0f} /s"),
             ("writes", f"{sum(o.changes.values()):,}", f"{sum(o.changes.values()) / o.seconds:,.0f} /s"),
             *(("  " + kind, f"{count:,}", _KINDS[kind]) for kind, count in o.changes.items()),
@@ -56,6 +56,7 @@ class Show:
             ("generations", f"{o.generations[0]:,}", f"to {o.generations[1]:,}"),
         ]
         out = new_table(f"{o.seconds:.1f} seconds", self._console)
+        out.show_header = False
         out.add_column("", no_wrap=True)
         out.add_column("", justify="right", no_wrap=True)
         out.add_column("")
@@ -102,6 +103,13 @@ def checked(outcome: Outcome) -> str:
         f"{c.replayed} records replayed bit for bit against copies of the catalog taken at the time "
         f"({c.moved_on} of which it had moved on from)"
     )
-    if c.ends:
-        text += f"; {c.ends} passes of the stream that each ended in the same content"
+    if c.passes:
+        text += f"; {c.passes} times the stream set back, to the content hash of the beginning"
+    if c.passes > 1:
+        text += ", and each time from the same one"
     return text + "."
+
+
+def spread(micros: list[float]) -> str:
+    """What stands beside a median."""
+    return "median; p90 {:,.0f}, p99 {:,.0f}, p99.9 {:,.0f}".format(*micros[1:])

@@ -235,9 +235,10 @@ class Writer(threading.Thread):
             self._failure = failure
 
     def stop(self) -> None:
-        """End the thread after the change that it is at; raises what went wrong in it."""
+        """End the thread after the change that it is at, if it was started; raises what went wrong in it."""
         self._stopped.set()
-        self.join()
+        if self.ident is not None:
+            self.join()
         if self._failure is not None:
             raise self._failure
 
