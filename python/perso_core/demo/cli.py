@@ -77,6 +77,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help=f"how long --live goes on, 1 to {MOST_SECONDS} (default: {DEFAULT_SECONDS})",
     )
+    parser.add_argument(
+        "--durable",
+        type=Path,
+        metavar="DIR",
+        help="with --live: log every change in this folder, and open it again at the end",
+    )
     parser.add_argument("--no-progress", action="store_true", help="no progress bars")
 
 
@@ -113,7 +119,7 @@ def _run_live(args: argparse.Namespace) -> int:
     from .show_live import Show
 
     seconds = DEFAULT_SECONDS if args.seconds is None else args.seconds
-    options = live.Options(data=args.data, k=args.k, seed=args.seed, seconds=seconds)
+    options = live.Options(data=args.data, k=args.k, seed=args.seed, seconds=seconds, durable=args.durable)
     show = Show()
     with ProgressBars(enabled=not args.no_progress) as bars:
         prepared = live.prepare(options, bars)
@@ -130,8 +136,10 @@ def _check_together(args: argparse.Namespace) -> None:
         for name in ("user", "html"):
             if getattr(args, name) is not None:
                 raise DemoError(f"--{name} is for the tables, which --live does not print.")
-    elif args.seconds is not None:
-        raise DemoError("--seconds is for --live.")
+        return
+    for name in ("seconds", "durable"):
+        if getattr(args, name) is not None:
+            raise DemoError(f"--{name} is for --live.")
 
 
 def _check_writable(path: Path | None) -> None:

@@ -11,6 +11,7 @@ shorter `sys.setswitchinterval` (0.2 ms) was tried, and over three pairs of runs
 - Several times a second a copy of the catalog is taken and ranked. At the end, with the catalog long moved on, its
   record replays against the copy, bit for bit.
 - Every whole pass of the stream ends in the same content hash, and begins with one.
+- With `--durable`, what is opened again from the files has the generation and the content hash of what was closed.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ import numpy as np
 import perso_core as pc
 
 from . import data, download, features, policies
+from .errors import DemoError
 from .split import in_time, newest_first
 from .stream import Stream, Tally, Writer
 from .story import Bars
@@ -35,6 +37,8 @@ from .story import Bars
 LEARNT = 0.5
 # How long the reads alone go on that those beside the writer are compared with.
 ALONE_SECONDS = 1.0
+# What is written into the folder of --durable.
+FILE = "movielens.perso"
 # One slate in so many is held against the ratings.
 COMPARED_EVERY = 10
 # Copies that are kept for a replay, at most, and how long the wait between two is.
@@ -50,6 +54,7 @@ class Options:
     k: int
     seed: int
     seconds: float
+    durable: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,7 @@ class Beginning:
     films: int
     learnt: int
     streamed: int
+    durable: Path | None
 
 
 @dataclass(frozen=True)
@@ -94,6 +100,16 @@ class Checked:
 
 
 @dataclass(frozen=True)
+class Logged:
+    """What the log of a durable catalog did, in changes and bytes, and what opening it again took."""
+
+    changes: int
+    bytes: int
+    checkpoints: int
+    open_seconds: float
+
+
+@dataclass(frozen=True)
 class Outcome:
     """The whole run. Of a ranking in microseconds, the 50th, 90th, 99th and 99.9th percentile: `micros`.
 
@@ -113,6 +129,7 @@ class Outcome:
     films: int
     content_hash: str
     checked: Checked
+    log: Logged | None
 
 
 @dataclass(frozen=True)
@@ -155,7 +172,7 @@ def prepare(options: Options, bars: Bars) -> Prepared:
         made = features.build(movielens, kept, options.seed, settings, step=step)
     with bars.part("Catalog and stream", None):
         stream = Stream(movielens, made, kept, rest, settings)
-        catalog = empty_catalog(options.seed)
+        catalog = _empty_catalog(options)
         stream.first().apply(catalog)
         readers = _Readers(movielens, made, kept, options)
         tally = Tally(kept, rest)
@@ -169,6 +186,7 @@ def prepare(options: Options, bars: Bars) -> Prepared:
         films=len(catalog),
         learnt=len(kept),
         streamed=len(rest),
+        durable=options.durable,
     )
     return Prepared(beginning, catalog, stream, readers, tally)
 
@@ -203,18 +221,43 @@ def run(prepared: Prepared, tell: Callable[[Second], None]) -> Outcome:
         films=len(catalog),
         content_hash=catalog.content_hash,
         checked=checked,
+        log=_closed(prepared),
     )
 
 
-def empty_catalog(seed: int) -> pc.Catalog:
-    """The two spaces of the demo."""
-    return pc.Catalog(
-        spaces={
-            "cf": pc.Space(features.DIM, metric="ip", dtype="f32"),
-            "content": pc.Space(features.DIM, metric="cosine", dtype="f32"),
-        },
-        seed=seed,
-    )
+def _empty_catalog(options: Options) -> pc.Catalog:
+    spaces = {
+        "cf": pc.Space(features.DIM, metric="ip", dtype="f32"),
+        "content": pc.Space(features.DIM, metric="cosine", dtype="f32"),
+    }
+    if options.durable is None:
+        return pc.Catalog(spaces, seed=options.seed)
+    path = options.durable / FILE
+    try:
+        options.durable.mkdir(parents=True, exist_ok=True)
+        if path.exists():
+            raise DemoError(f"--durable {options.durable}: expected a folder without a {FILE}, got one with it.")
+        return pc.Catalog.open(path, durable=True, spaces=spaces, seed=options.seed)
+    except OSError as error:
+        raise DemoError(f"--durable {options.durable}: {error}") from None
+
+
+def _closed(prepared: Prepared) -> Logged | None:
+    """Close a durable catalog, open its files, and make sure that nothing is missing."""
+    catalog, folder = prepared.catalog, prepared.beginning.durable
+    if folder is None:
+        return None
+    log = catalog.stats()["log"]
+    catalog.close()
+    start = time.perf_counter()
+    again = pc.Catalog.open(folder / FILE)
+    spent = time.perf_counter() - start
+    if (again.generation, again.content_hash) != (catalog.generation, catalog.content_hash):
+        raise RuntimeError(
+            f"{folder / FILE}: expected generation {catalog.generation} and content {catalog.content_hash}, "
+            f"got {again.generation} and {again.content_hash}"
+        )
+    return Logged(log["changes"], log["bytes"], log["checkpoints"], spent)
 
 
 class _Readers:

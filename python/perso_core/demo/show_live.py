@@ -34,6 +34,8 @@ class Show:
             f"A write is one change, seen whole or not at all: counters and mean stars of up to {BATCH} ratings, the "
             f"renewed factors of a film whose ratings have grown {RENEWED_AT:g}-fold, or a film that is new.",
         )
+        if b.durable is not None:
+            put_notes(self._console, f"Every write is in the log in {b.durable}, synced, before anyone sees it.")
         self._console.print()
         self._line(_COLUMNS, "bold")
 
@@ -55,6 +57,8 @@ class Show:
             ("passes", f"{o.passes:,}", "of the stream, whole ones"),
             ("generations", f"{o.generations[0]:,}", f"to {o.generations[1]:,}"),
         ]
+        if o.log is not None:
+            rows.append(("log", f"{o.log.bytes:,}", f"bytes; {o.log.checkpoints} checkpoints"))
         out = new_table(f"{o.seconds:.1f} seconds", self._console)
         out.show_header = False
         out.add_column("", no_wrap=True)
@@ -107,6 +111,11 @@ def checked(outcome: Outcome) -> str:
         text += f"; {c.passes} times the stream set back, to the content hash of the beginning"
     if c.passes > 1:
         text += ", and each time from the same one"
+    if outcome.log is not None:
+        text += (
+            f"; the catalog opened again from its files in {outcome.log.open_seconds:.2f} s, with {outcome.log.changes:,} "
+            "logged changes, to the same generation and content hash"
+        )
     return text + "."
 
 
