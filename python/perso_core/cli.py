@@ -16,6 +16,7 @@ commands:
 
 examples:
   perso-core demo
+  perso-core demo --live
   perso-core build items.parquet --id item_id --space content=embedding -o items.pcat
   perso-core info items.pcat
   perso-core search items.pcat --item 42 -k 10
