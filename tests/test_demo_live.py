@@ -49,10 +49,10 @@ def parts(folder):
 
 def held(catalog: pc.Catalog) -> dict[int, tuple[int, float, int]]:
     """Of each film its counters, as they are read back."""
+    values = {item["id"]: item["attributes"] for item in catalog.get(catalog.ids)}
     return {
-        item["id"]: tuple(item["attributes"][name] for name in ("popularity", "stars"))
-        + (int(item["attributes"]["last_rated"].timestamp()),)
-        for item in catalog.get(catalog.ids)
+        film: (of["popularity"], of["stars"], int(of["last_rated"].timestamp()))
+        for film, of in values.items()
     }
 
 

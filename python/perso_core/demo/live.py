@@ -30,8 +30,8 @@ import perso_core as pc
 from . import data, download, features, policies
 from .errors import DemoError
 from .split import in_time, newest_first
-from .stream import Stream, Tally, Writer
 from .story import Bars
+from .stream import Stream, Tally, Writer
 
 # The share of the ratings that is known at first.
 LEARNT = 0.5
@@ -236,7 +236,9 @@ def _empty_catalog(options: Options) -> pc.Catalog:
     try:
         options.durable.mkdir(parents=True, exist_ok=True)
         if path.exists():
-            raise DemoError(f"--durable {options.durable}: expected a folder without a {FILE}, got one with it.")
+            raise DemoError(
+                f"--durable {options.durable}: expected a folder without a {FILE}, got one with it."
+            )
         return pc.Catalog.open(path, durable=True, spaces=spaces, seed=options.seed)
     except OSError as error:
         raise DemoError(f"--durable {options.durable}: {error}") from None
@@ -281,7 +283,7 @@ class _Readers:
     def rank(self, catalog: pc.Catalog, turn: int, at: datetime) -> pc.Slate:
         """The slate of whose turn it is."""
         place = turn % len(self._users)
-        return pc.rank(
+        slate: pc.Slate = pc.rank(
             catalog,
             self._vectors[place],
             self._policy,
@@ -291,6 +293,7 @@ class _Readers:
             seed=self._seed,
             request_id=f"turn-{turn}",
         )
+        return slate
 
 
 def _read(
@@ -359,9 +362,7 @@ class _Lines:
 
 def _shown(slate: pc.Slate) -> _Shown:
     terms = slate.terms
-    return _Shown(
-        slate.generation, slate.ids.tolist(), terms["popularity"].tolist(), terms["stars"].tolist()
-    )
+    return _Shown(slate.generation, slate.ids.tolist(), terms["popularity"].tolist(), terms["stars"].tolist())
 
 
 def _check(catalog: pc.Catalog, writer: Writer, reads: _Reads, tally: Tally) -> Checked:

@@ -35,7 +35,9 @@ class Show:
             f"renewed factors of a film whose ratings have grown {RENEWED_AT:g}-fold, or a film that is new.",
         )
         if b.durable is not None:
-            put_notes(self._console, f"Every write is in the log in {b.durable}, synced, before anyone sees it.")
+            put_notes(
+                self._console, f"Every write is in the log in {b.durable}, synced, before anyone sees it."
+            )
         self._console.print()
         self._line(_COLUMNS, "bold")
 
@@ -108,9 +110,8 @@ def checked(outcome: Outcome) -> str:
         f"({c.moved_on} of which it had moved on from)"
     )
     if c.passes:
-        text += f"; {c.passes} times the stream set back, to the content hash of the beginning"
-    if c.passes > 1:
-        text += ", and each time from the same one"
+        times = "once" if c.passes == 1 else f"{c.passes} times, each time from the same one,"
+        text += f"; the stream set back {times} to the content hash of the beginning"
     if outcome.log is not None:
         text += (
             f"; the catalog opened again from its files in {outcome.log.open_seconds:.2f} s, with {outcome.log.changes:,} "

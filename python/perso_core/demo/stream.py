@@ -77,8 +77,8 @@ class Stream:
         self._rows = films.rows(rest.items)
         self._raters = np.searchsorted(movielens.user_ids, rest.users)
         rows = films.rows(kept.items)
-        self._count = np.bincount(rows, minlength=len(films))
-        self._total = np.bincount(rows, kept.stars, minlength=len(films))
+        self._count = np.bincount(rows, minlength=len(films)).astype(np.int64)
+        self._total = np.bincount(rows, kept.stars, minlength=len(films)).astype(np.float64)
         self._last = np.zeros(len(films), dtype=np.int64)
         np.maximum.at(self._last, rows, kept.times)
         # Of each film, who rated it and with how many stars, before the stream.
