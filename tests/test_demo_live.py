@@ -159,7 +159,7 @@ def test_what_does_not_fit_is_found(prepared, damage):
     shown = reads.shown[-1]
     if damage in ("popularity", "stars"):
         values = list(getattr(shown, damage))
-        values[-1] *= 1 + 1e-6
+        values[-1] += 1e-7
         reads.shown[-1] = dataclasses.replace(shown, **{damage: values})
     elif damage == "generation":
         reads.shown[-1] = dataclasses.replace(shown, generation=10**9)

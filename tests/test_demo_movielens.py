@@ -48,3 +48,27 @@ def test_movielens_end_to_end(movielens, tmp_path):
     assert explored.coverage > mmr.coverage + 0.1
     assert capped.genre_diversity > explored.genre_diversity
     assert all(row.quality.length == metrics.K for row in outcome.table)
+
+
+@pytest.mark.slow
+def test_movielens_live(movielens, tmp_path):
+    command = [
+        sys.executable,
+        "-m",
+        "perso_core",
+        "demo",
+        "--data",
+        str(movielens),
+        "--live",
+        "--seconds",
+        "3",
+    ]
+    run = subprocess.run(
+        [*command, "--durable", str(tmp_path / "kept")], capture_output=True, text=True, encoding="utf-8"
+    )
+    assert run.returncode == 0, run.stderr
+    # No terminal, so 80 columns of plain text.
+    assert "\x1b" not in run.stdout
+    assert "Checked:" in run.stdout and "to the same generation and content hash" in " ".join(
+        run.stdout.split()
+    )
