@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -72,3 +74,26 @@ def test_forked_children_read_a_mapped_catalog_and_change_their_own(tmp_path):
     done = subprocess.run(code, capture_output=True, text=True, timeout=60)
     assert done.stdout == "[0, 0] 2000 True\n", done.stderr
     assert (tmp_path / "items").read_bytes() == before
+
+
+def test_every_promise_names_tests_that_are_there():
+    root = Path(__file__).parents[1]
+    rows = [
+        line.split("|")
+        for line in (root / "docs" / "consistency.md").read_text("utf-8").splitlines()
+        if line.startswith("| ") and not line.startswith("| promise")
+    ]
+    assert len(rows) >= 15
+    for _, promise, where, _ in rows:
+        names = [name for name in re.findall(r"`([^`]+)`", where) if not name.startswith("python -m bench.")]
+        assert names, promise
+        text = None
+        for name in names:
+            if name.endswith((".py", ".rs")):
+                folder = root / ("tests" if name.endswith(".py") else "rust/core")
+                text = (folder / name).read_text("utf-8")
+            else:
+                assert text is not None and re.search(rf"(def|fn) {name.removesuffix('...')}", text), (
+                    promise,
+                    name,
+                )
