@@ -270,7 +270,7 @@ def _outside(argument: str, value: Any, kinds: _Kinds) -> _core.Filter:
     def evaluate(batch: Any) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         from pyarrow import acero
 
-        table = acero.TableSourceNodeOptions(pa.Table.from_batches([batch]))
+        table = acero.TableSourceNodeOptions(pa.table(batch))
         steps = [
             acero.Declaration("table_source", table),
             acero.Declaration("project", acero.ProjectNodeOptions([value], ["kept"])),

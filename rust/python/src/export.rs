@@ -241,7 +241,8 @@ fn vectors(space: &Vectors, rows: &[u32]) -> std::result::Result<FixedSizeListAr
     FixedSizeListArray::try_new(item, dim, numbers, None)
 }
 
-fn values(column: &Column, rows: &[u32]) -> ArrayRef {
+/// The values of some rows.
+pub fn values(column: &Column, rows: &[u32]) -> ArrayRef {
     let found = rows.iter().map(|row| column.get(*row));
     macro_rules! plain {
         ($builder:expr, $kind:ident) => {{

@@ -73,7 +73,7 @@ impl Outside for Evaluated {
         let batch = columns::batch(ids, &self.attributes, column)?;
         type Flags<'py> = PyReadonlyArray1<'py, bool>;
         Python::attach(|py| -> PyResult<Vec<Option<bool>>> {
-            let batch = columns::to_pyarrow(py, batch)?;
+            let batch = Bound::new(py, batch)?;
             let answers = self.evaluate.bind(py).call1((batch,))?;
             let (yes, maybe): (Flags<'_>, Flags<'_>) = answers.extract()?;
             let (yes, maybe) = (yes.as_array(), maybe.as_array());

@@ -137,15 +137,15 @@ impl<'a> Bound<'a> {
                     about.expect_list()?;
                     Ok(column.any())
                 })?;
-                let one = |text: &Box<str>| {
+                let one = |text: &str| {
                     let test = |column: &'a Column, _: &About<'_>| {
-                        Ok(column.one_of_texts(std::iter::once(&**text)))
+                        Ok(column.one_of_texts(std::iter::once(text)))
                     };
                     Ok(Bound::Test(leaf(name, &test)?))
                 };
                 match &texts[..] {
                     [] => Bound::Test(all),
-                    texts => Bound::And(texts.iter().map(one).collect::<Result<_>>()?),
+                    texts => Bound::And(texts.iter().map(|text| one(text)).collect::<Result<_>>()?),
                 }
             }
         })
