@@ -244,7 +244,7 @@ def test_pyarrow_sees_the_attributes_that_are_named(catalog, monkeypatch):
 
     def outside(key, names, evaluate):
         def watched(batch):
-            seen.append(batch.schema)
+            seen.append(pa.table(batch).schema)
             return evaluate(batch)
 
         return make(key, names, watched)
