@@ -40,6 +40,6 @@ ignored=(--ignore=tests/test_packaging.py)
     ignored+=(--ignore-glob='tests/test_demo*.py' --ignore=tests/test_cli.py --ignore=tests/test_bench_peers.py)
 printf '%s\n' "${ignored[@]}"
 PYTHON_GIL=0 "$PY" -m pytest -p no:cacheprovider "${ignored[@]}" ${args[@]+"${args[@]}"}
-step "threads that do everything at once, for ${PERSO_STRESS_SECONDS:-30} s"
-PERSO_STRESS_SECONDS=${PERSO_STRESS_SECONDS:-30} PYTHON_GIL=0 "$PY" -m pytest -p no:cacheprovider tests/test_stress.py
+step "threads that do everything at once, for ${PERSO_CORE_STRESS_SECONDS:-30} s"
+PERSO_CORE_STRESS_SECONDS=${PERSO_CORE_STRESS_SECONDS:-30} PYTHON_GIL=0 "$PY" -m pytest -p no:cacheprovider tests/test_stress.py
 step "all checks passed without the GIL"

@@ -1,6 +1,6 @@
 """Python threads that search, rank, read and change one catalog at once: with the GIL, and without where there is none.
 
-PERSO_STRESS_SECONDS says for how long; half a second by default. What must hold at every moment is said at each thread.
+PERSO_CORE_STRESS_SECONDS says for how long; half a second by default. What must hold at every moment is said at each thread.
 """
 
 import os
@@ -16,7 +16,7 @@ import perso_core as pc
 DIM = 16
 FIXED = 600
 CHURN = 400
-SECONDS = float(os.environ.get("PERSO_STRESS_SECONDS", "0.5"))
+SECONDS = float(os.environ.get("PERSO_CORE_STRESS_SECONDS", "0.5"))
 
 
 def vector(id, version):
