@@ -32,7 +32,6 @@ pub struct Index {
     vectors: Vectors,
     ids: IdMap,
     next_id: i64,
-    numbering: u64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -75,7 +74,6 @@ impl Index {
             vectors: Vectors::new(spec)?,
             ids: IdMap::new(),
             next_id: 0,
-            numbering: 0,
         })
     }
 
@@ -212,13 +210,7 @@ impl Index {
         let ids = self.ids.live_ids();
         let live = vec![true; ids.len()];
         self.ids = IdMap::from_parts(ids, &live)?;
-        self.numbering += 1;
         Ok(())
-    }
-
-    /// Stands for the numbers of the rows: what was made of row numbers holds while this is the same.
-    pub fn numbering(&self) -> u64 {
-        self.numbering
     }
 
     /// The stored vectors of some ids, row after row.
@@ -420,7 +412,6 @@ impl Index {
             vectors,
             ids,
             next_id: meta.next_id,
-            numbering: 0,
         })
     }
 

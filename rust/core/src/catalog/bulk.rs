@@ -237,15 +237,7 @@ impl Bulk {
             let hash = catalog.vectors_hash(row);
             catalog.hash.add(hash);
         }
-        for (name, column) in &mut catalog.columns {
-            let column = Arc::make_mut(column);
-            column.grow(count);
-            for (&row, old) in rows.iter().zip(&old) {
-                if let Some(old) = old {
-                    column.set(name, row, column.get(*old))?;
-                }
-            }
-        }
+        catalog.carry_attributes(&rows, &old)?;
         self.leaving.extend(leaving);
         Ok(rows)
     }

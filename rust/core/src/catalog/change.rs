@@ -26,13 +26,13 @@ impl Catalog {
     /// is what it was.
     pub fn upsert(&mut self, upsert: Upsert, num_threads: i64, hook: Hook<'_>) -> Result<()> {
         let threads = threads::resolve("num_threads", num_threads)?;
-        self.check(&upsert)?;
+        let vectors = self.check(&upsert)?;
         if upsert.ids.is_empty() {
             return Ok(());
         }
         // A copy shares everything: undoing is going back to it.
         let before = self.clone();
-        let done = self.write(&upsert, threads, hook);
+        let done = self.write(&upsert, &vectors, threads, hook);
         if done.is_err() {
             *self = before;
         }
@@ -40,12 +40,17 @@ impl Catalog {
     }
 
     /// Writes a checked upsert; after an error only a part of it may be there.
-    fn write(&mut self, upsert: &Upsert, threads: usize, hook: Hook<'_>) -> Result<()> {
-        let vectors = self.check(upsert)?;
+    fn write(
+        &mut self,
+        upsert: &Upsert,
+        vectors: &[Option<&[f32]>],
+        threads: usize,
+        hook: Hook<'_>,
+    ) -> Result<()> {
         let rows = if upsert.vectors.is_empty() {
             self.ids.require_all(&upsert.ids)?
         } else {
-            self.move_to_new_rows(&upsert.ids, &vectors, threads, hook)?
+            self.move_to_new_rows(&upsert.ids, vectors, threads, hook)?
         };
         self.write_attributes(&rows, &upsert.attributes)?;
         self.next_generation();
@@ -183,16 +188,22 @@ impl Catalog {
             rows.push(row);
         }
         debug_assert_eq!(rows.first().copied(), Some(first as u32));
+        self.carry_attributes(&rows, &old)?;
+        Ok(rows)
+    }
+
+    /// Gives new rows, the last ones, the attributes of the old rows of their items; nulls to items that are new.
+    pub(super) fn carry_attributes(&mut self, rows: &[u32], old: &[Option<u32>]) -> Result<()> {
         for (name, column) in &mut self.columns {
             let column = Arc::make_mut(column);
-            column.grow(count);
-            for (&row, old) in rows.iter().zip(&old) {
+            column.grow(rows.len());
+            for (&row, old) in rows.iter().zip(old) {
                 if let Some(old) = old {
                     column.set(name, row, column.get(*old))?;
                 }
             }
         }
-        Ok(rows)
+        Ok(())
     }
 
     pub(super) fn write_attributes(
@@ -271,7 +282,6 @@ impl Catalog {
         let ids = self.ids.live_ids();
         let live = vec![true; ids.len()];
         self.ids = Arc::new(IdMap::from_parts(ids, &live)?);
-        self.numbering += 1;
         self.indexed = Indexed::default();
         Ok(())
     }

@@ -107,7 +107,6 @@ impl Catalog {
             ids: Arc::new(ids),
             columns,
             generation: meta.generation,
-            numbering: 0,
             hash: ContentHash::default(),
             indexed: Indexed::default(),
         };

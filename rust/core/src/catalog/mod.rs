@@ -44,8 +44,6 @@ pub struct Catalog {
     ids: Arc<IdMap>,
     columns: BTreeMap<Arc<str>, Arc<Column>>,
     generation: u64,
-    /// Grows when rows are numbered anew.
-    numbering: u64,
     hash: ContentHash,
     indexed: Indexed,
 }
@@ -88,15 +86,9 @@ impl Catalog {
             ids: Arc::default(),
             columns: BTreeMap::new(),
             generation: 0,
-            numbering: 0,
             hash: ContentHash::default(),
             indexed: Indexed::default(),
         })
-    }
-
-    /// Stands for the numbers of the rows: what was made of row numbers holds while this is the same.
-    pub fn numbering(&self) -> u64 {
-        self.numbering
     }
 
     /// Live items.

@@ -46,7 +46,6 @@ impl Index {
         Ok(Index {
             vectors,
             ids,
-            numbering: 0,
             next_id: next_id.unwrap_or(0).max(0),
         })
     }
