@@ -141,6 +141,14 @@ impl Graph {
         )
     }
 
+    /// The row that the upper layers lead to, and the rows that the bottom layer links it to: what lies around the query.
+    pub fn around(&self, store: &VectorStore, query: &Query, scratch: &mut Scratch) -> &[u32] {
+        if self.entry == NONE {
+            return &[];
+        }
+        self.links(self.descend(store, query, store.metric(), 0, scratch), 0)
+    }
+
     /// Walks greedily from the entry row down to the layer above `level`; returns the nearest row.
     pub(crate) fn descend(
         &self,

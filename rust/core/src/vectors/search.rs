@@ -135,7 +135,7 @@ impl Vectors {
             None => {}
         }
         if !ask.exact {
-            let way = self.way(rows, ask.ef, ask.k);
+            let way = self.way_for(&query, ask, rows);
             if let Some(answer) = self.search_graph(&query, ask, rows, way, probe, tie) {
                 return answer;
             }
@@ -168,7 +168,8 @@ impl Vectors {
         threads: usize,
     ) -> Result<Option<Vec<Vec<Scored>>>> {
         let rows = ask.eligible.map_or(self.len(), RowSet::len);
-        if !ask.exact && self.way(rows, ask.ef, ask.k) != Way::Scan {
+        let plan = self.plan(rows, ask.ef, ask.k);
+        if !ask.exact && (plan.way != Way::Scan || plan.depends_on_query()) {
             return Ok(None);
         }
         if queries.len() < 2 || self.order.is_some() && !self.norms_are_alike() {
@@ -183,6 +184,20 @@ impl Vectors {
         let norms = self.finest().norms();
         let half = norms.iter().fold(0.0f32, |m, n| m.max(*n)) / 2.0;
         2 * norms.iter().filter(|norm| **norm >= half).count() > norms.len()
+    }
+
+    /// The way that a search begins with: where the number of eligible rows leaves it open, it is told by those around the query.
+    fn way_for(&self, query: &Query, ask: Ask<'_>, rows: usize) -> Way {
+        let plan = self.plan(rows, ask.ef, ask.k);
+        let (Some(graph), Some(eligible)) = (&self.graph, ask.eligible) else {
+            return plan.way;
+        };
+        if !plan.depends_on_query() {
+            return plan.way;
+        }
+        let links = SCRATCH.with_borrow_mut(|scratch| graph.around(&self.store, query, scratch));
+        let good = links.iter().filter(|row| eligible.contains(**row)).count();
+        plan.around(good, links.len())
     }
 
     /// The answer by way of the rows in order of norm, or the best of the first of them where the whole
