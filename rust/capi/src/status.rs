@@ -80,7 +80,7 @@ impl From<&Error> for Status {
             Error::Invalid { .. } => Status::InvalidValue,
             Error::Type { .. } => Status::WrongType,
             Error::Missing { .. } => Status::Missing,
-            Error::Format(_) => Status::Format,
+            Error::Format(_) | Error::Capsule { .. } => Status::Format,
             Error::Replay(_) => Status::Replay,
             Error::Io(_) => Status::Io,
             Error::Interrupted => Status::Interrupted,

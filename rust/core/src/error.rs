@@ -35,12 +35,59 @@ pub enum Error {
     Format(String),
     /// A decision record that cannot be replayed (`ReplayError`), with the reason.
     Replay(String),
+    /// A capsule that is refused (`CapsuleError`).
+    Capsule {
+        /// Why.
+        reason: Refusal,
+        /// The same with what was expected and what came.
+        message: String,
+    },
     /// The operating system refused (`OSError`).
     Io(std::io::Error),
     /// What code of the caller's own raised, as it is.
     Outside(Box<dyn std::error::Error + Send + Sync>),
     /// The caller's progress hook asked to stop; nothing was changed.
     Interrupted,
+}
+
+/// Why a capsule is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// It is something else.
+    Foreign,
+    /// It is of a version that this library does not read.
+    Version,
+    /// It is cut short.
+    Truncated,
+    /// Bytes come after its end.
+    Trailing,
+    /// It was signed with a key that is not among those given.
+    Key,
+    /// Its signature does not hold: it was changed after it was signed, or never signed with that key.
+    Tampered,
+    /// It was signed as it is, and what is in it does not fit together.
+    Damaged,
+    /// It has expired.
+    Expired,
+    /// It was made in the future.
+    Future,
+}
+
+impl Refusal {
+    /// As users see it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Refusal::Foreign => "foreign",
+            Refusal::Version => "version",
+            Refusal::Truncated => "truncated",
+            Refusal::Trailing => "trailing",
+            Refusal::Key => "key",
+            Refusal::Tampered => "tampered",
+            Refusal::Damaged => "damaged",
+            Refusal::Expired => "expired",
+            Refusal::Future => "future",
+        }
+    }
 }
 
 /// `Result` with the core's error.
@@ -81,6 +128,14 @@ impl Error {
         }
     }
 
+    /// A capsule that is refused.
+    pub fn capsule(reason: Refusal, message: impl Into<String>) -> Self {
+        Error::Capsule {
+            reason,
+            message: message.into(),
+        }
+    }
+
     /// A damaged or foreign file.
     pub fn format(message: impl Into<String>) -> Self {
         Error::Format(message.into())
@@ -101,7 +156,7 @@ impl fmt::Display for Error {
                 got,
             } => write!(f, "{argument}: expected {expected}, got {got}"),
             Error::Missing { what, name } => write!(f, "no such {what}: {name}"),
-            Error::Format(message) => f.write_str(message),
+            Error::Format(message) | Error::Capsule { message, .. } => f.write_str(message),
             Error::Replay(reason) => write!(f, "the record cannot be replayed: {reason}"),
             Error::Io(error) => error.fmt(f),
             Error::Outside(error) => error.fmt(f),

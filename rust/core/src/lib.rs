@@ -3,11 +3,12 @@
 //!
 //! Imports run one way: `rank` sees candidates through [`rank::Source`] only and never a graph;
 //! nothing here names an instruction set, that is the business of `perso-kernels`.
-// Four files hold all there is of it: the map of a file (`format/map`), and memory that versions share
-// (`store/{region,buf,paged}`).
+// Five files hold all there is of it: the map of a file (`format/map`), memory that versions share
+// (`store/{region,buf,paged}`), and what the FlatBuffers compiler writes (`capsule/generated`).
 #![deny(unsafe_code)]
 
 mod batch;
+pub mod capsule;
 pub mod catalog;
 pub mod column;
 pub mod durable;

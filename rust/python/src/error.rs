@@ -15,6 +15,12 @@ create_exception!(
 );
 create_exception!(
     perso_core,
+    CapsuleError,
+    FormatError,
+    "A capsule is refused; `reason` says why in a word, the message in a sentence."
+);
+create_exception!(
+    perso_core,
     ReplayError,
     PyValueError,
     "A decision record cannot be replayed; the message says why."
@@ -83,6 +89,7 @@ impl From<Failure> for PyErr {
                     Error::Type { .. } => PyTypeError::new_err(message),
                     Error::Missing { .. } => PyKeyError::new_err(message),
                     Error::Format(_) => FormatError::new_err(message),
+                    Error::Capsule { reason, .. } => refused(reason.as_str(), message),
                     Error::Replay(_) => ReplayError::new_err(message),
                     Error::Io(error) => error.into(),
                     Error::Interrupted | Error::Outside(_) => PyRuntimeError::new_err(message),
@@ -90,6 +97,15 @@ impl From<Failure> for PyErr {
             }
         }
     }
+}
+
+/// A refusal with its reason as an attribute.
+fn refused(reason: &str, message: String) -> PyErr {
+    let error = CapsuleError::new_err(message);
+    Python::attach(|py| match error.value(py).setattr("reason", reason) {
+        Ok(()) => error,
+        Err(other) => other,
+    })
 }
 
 /// A lock that a panicking writer left behind: what it guards may be half changed.
@@ -107,5 +123,6 @@ pub fn lost<T>(_: T) -> Error {
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
     module.add("FormatError", py.get_type::<FormatError>())?;
+    module.add("CapsuleError", py.get_type::<CapsuleError>())?;
     module.add("ReplayError", py.get_type::<ReplayError>())
 }

@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::filter::Indexed;
 use crate::ids::IdMap;
 use crate::rank::{Origin, OriginSpace, Path, Retrieved, Source, SpaceInfo};
-use crate::store::{Query, Rounded};
+use crate::store::{Query, Rounded, VectorStore};
 use crate::vectors::{Ask, Found, Vectors};
 
 impl Source for Catalog {
@@ -70,6 +70,10 @@ impl Source for Catalog {
         self.columns.get(name).map(|column| &**column)
     }
 
+    fn store(&self, space: usize) -> Option<&VectorStore> {
+        self.spaces.get(space).map(|vectors| vectors.store())
+    }
+
     fn indexed(&self) -> Option<&Indexed> {
         Some(&self.indexed)
     }
@@ -92,6 +96,7 @@ impl Source for Catalog {
             kind: "catalog".into(),
             items: self.ids.len() as u64,
             spaces: self.infos.iter().zip(&self.spaces).map(space).collect(),
+            packed: None,
         })
     }
 

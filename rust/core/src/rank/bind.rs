@@ -108,6 +108,7 @@ pub(crate) fn bind_used<'a>(
     policy: &'a Policy,
     ask: &Ask<'a>,
 ) -> Result<(Vec<Bound<'a>>, Used<'a>)> {
+    source.check_moment(ask.at)?;
     check_user(source, ask.user)?;
     let mut used_spaces = Vec::new();
     let mut used_signals = Vec::new();
@@ -153,12 +154,16 @@ pub(crate) fn bind_used<'a>(
                 if recorded.is_some() {
                     used_signals.push(name.as_str());
                 }
-                Some(match recorded {
-                    Some(values) => Input::Signal(values),
-                    None if matches!(spec, SignalSpec::List { .. }) => {
+                // What came with the items stands for a model or list that the request has not.
+                let lacks = ask.signals.model(name).is_none() && ask.signals.list(name).is_none();
+                let packed = source.packed_signal(name).filter(|_| lacks);
+                Some(match (recorded, packed) {
+                    (Some(values), _) => Input::Signal(values),
+                    (None, Some(column)) => Input::Attribute(column),
+                    (None, None) if matches!(spec, SignalSpec::List { .. }) => {
                         Input::List(the_list(ask.signals, name)?)
                     }
-                    None => Input::Model(the_model(ask.signals, name)?),
+                    (None, None) => Input::Model(the_model(ask.signals, name)?),
                 })
             }
         };
@@ -383,8 +388,11 @@ fn bind_similarity<'a>(
     }
 }
 
-/// The attribute that stands for a signal which was not given.
+/// What stands for a signal that was not given: the numbers that came with the items, else the attribute.
 fn attribute<'a>(source: &'a dyn Source, signals: &Signals, name: &str) -> Result<Input<'a>> {
+    if let Some(column) = source.packed_signal(name) {
+        return Ok(Input::Attribute(column));
+    }
     match numeric_column(source, name) {
         Ok(column) => Ok(Input::Attribute(column)),
         Err(_) if signals.are_withheld() => Ok(Input::Withheld),

@@ -141,22 +141,7 @@ impl Source for Candidates {
         eligible: &RowSet,
     ) -> Result<Retrieved> {
         let hits = match &self.scores {
-            // Ordered as doubles: two scores may well be one float.
-            Some(scores) => {
-                let mut rows: Vec<u32> = eligible.iter().collect();
-                rows.sort_unstable_by(|&a, &b| {
-                    scores[b as usize]
-                        .total_cmp(&scores[a as usize])
-                        .then_with(|| self.ids.tie(a, b))
-                });
-                rows.truncate(n);
-                rows.into_iter()
-                    .map(|row| Scored {
-                        score: scores[row as usize] as f32,
-                        row,
-                    })
-                    .collect()
-            }
+            Some(scores) => best_given(scores, n, eligible, &self.ids),
             None => {
                 let store = &self.stores[space];
                 exact::scan(store, &store.query(query), n, Some(eligible), &self.ids)
@@ -196,6 +181,10 @@ impl Source for Candidates {
 
     fn column(&self, name: &str) -> Option<&Column> {
         self.columns.get(name)
+    }
+
+    fn store(&self, space: usize) -> Option<&VectorStore> {
+        self.stores.get(space)
     }
 
     fn generation(&self) -> u64 {
@@ -258,12 +247,29 @@ impl Source for Candidates {
             spaces: spaces
                 .map(|info| (info.name.clone(), space(info)))
                 .collect(),
+            packed: None,
         })
     }
 
     fn given_scores(&self) -> Option<&[f64]> {
         self.scores.as_deref()
     }
+}
+
+/// The best `n` eligible rows by scores that came with them, ordered as doubles: two scores may well be one float.
+pub(crate) fn best_given(scores: &[f64], n: usize, eligible: &RowSet, ids: &IdMap) -> Vec<Scored> {
+    let mut rows: Vec<u32> = eligible.iter().collect();
+    rows.sort_unstable_by(|&a, &b| {
+        scores[b as usize]
+            .total_cmp(&scores[a as usize])
+            .then_with(|| ids.tie(a, b))
+    });
+    rows.truncate(n);
+    let scored = |row: u32| Scored {
+        score: scores[row as usize] as f32,
+        row,
+    };
+    rows.into_iter().map(scored).collect()
 }
 
 /// A space of candidates; what callers without a name for it use.

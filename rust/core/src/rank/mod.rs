@@ -41,6 +41,7 @@ mod reasons;
 mod record;
 mod record_text;
 mod record_user;
+mod record_withheld;
 mod replay;
 mod request;
 pub mod rng;
@@ -64,22 +65,25 @@ pub use crate::select::Where;
 pub use allow::Allow;
 pub use beside::{rank_beside, rank_many_beside, space_of_bare_vector_beside};
 pub use bind::space_of_bare_vector;
+pub(crate) use bind::{explore_names, space_index};
+pub(crate) use candidates::best_given;
 pub use candidates::{unnamed_space, Candidates};
 pub use counterfactual::counterfactual;
 pub use interests::{Combine, Interests, Taste};
 pub use lists::{List, ListCounts, ListsCounts};
 pub use mask::Outcome;
 pub use model::Predict;
-pub use origin::{Origin, OriginSpace};
+pub use origin::{Origin, OriginSpace, Packed};
 pub use policy::Policy;
 pub use record::{record_json, record_json_of, UserVectors, SCHEMA as RECORD_SCHEMA};
-pub use replay::replay;
+pub use replay::{replay, replay_with, Personal};
 pub use request::{Counts, Eligibility, Pins, Request, Target, User};
 pub use signals::Signals;
 pub use slate::{Asked, PoolTrace, Slate};
 pub use slots::Slot;
 pub use source::{Path, Retrieved, Source, SpaceInfo};
 pub use timing::{Clock, Stage, Timings};
+pub(crate) use without::attributes_read;
 
 /// Ranks one request.
 ///

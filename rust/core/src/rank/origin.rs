@@ -8,12 +8,31 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Origin {
-    /// `catalog` or `candidates`.
+    /// `catalog`, `candidates` or `capsule`.
     pub kind: String,
     /// Items in it.
     pub items: u64,
     /// Its spaces by name.
     pub spaces: BTreeMap<String, OriginSpace>,
+    /// What a capsule was packed from; absent elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub packed: Option<Packed>,
+}
+
+/// What a capsule was packed from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Packed {
+    /// The generation of the catalog.
+    pub generation: u64,
+    /// The hash of its content.
+    pub content_hash: String,
+    /// When, in microseconds since the epoch.
+    pub made_at: i64,
+    /// Until when it may be ranked.
+    pub expires_at: i64,
+    /// Which key signed it.
+    pub key_id: String,
 }
 
 /// A space of it.

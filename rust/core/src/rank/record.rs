@@ -20,6 +20,7 @@ use super::origin::Origin;
 use super::policy::{hex, PolicySpec};
 use super::record_text;
 pub(crate) use super::record_user::RecordedTaste;
+use super::record_withheld::withhold;
 use super::request::Target;
 use super::slate::Slate;
 use super::source::Source;
@@ -37,6 +38,9 @@ pub enum UserVectors {
     Included,
     /// Their SHA-256 only; a replay then has to be given the vectors again.
     Hashed,
+    /// Nothing of them, and nothing that they or other personal input could be computed from; a replay then has to be
+    /// given all of it again. See `record_withheld`.
+    Withheld,
 }
 
 /// The document.
@@ -62,6 +66,9 @@ pub(crate) struct Document {
     /// A keyed hash of the user's key, by which a log is searched; absent where none was given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) user_key_hmac: Option<String>,
+    /// `withheld` where personal input was left out, with what it could be computed from; absent elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) personal: Option<String>,
     pub(crate) user: Option<BTreeMap<String, RecordedTaste>>,
     pub(crate) user_sha256: Option<BTreeMap<String, String>>,
     pub(crate) eligibility: Eligible,
@@ -164,8 +171,11 @@ impl From<&RecordId> for Id {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Choice {
     pub(crate) id: RecordId,
-    pub(crate) score: f64,
-    pub(crate) terms: Vec<f64>,
+    /// Absent, as its terms are, where personal input is withheld.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) score: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) terms: Option<Vec<f64>>,
     pub(crate) propensity: f64,
     pub(crate) explored: bool,
     pub(crate) greedy: RecordId,
@@ -207,8 +217,14 @@ pub fn record_json_of(
 ) -> Result<String> {
     let mut document = document(slate, content_hash.to_owned());
     document.user_key_hmac = user_key_hmac.map(str::to_owned);
-    if user == UserVectors::Hashed {
-        document.user = None;
+    match user {
+        UserVectors::Included => {}
+        UserVectors::Hashed => document.user = None,
+        UserVectors::Withheld => {
+            let mut value = to_value(&document)?;
+            withhold(&mut value);
+            return text_of(value);
+        }
     }
     if let Some(text) = record_text::write(&mut document)? {
         return Ok(text);
@@ -218,7 +234,11 @@ pub fn record_json_of(
 
 /// The text of a document with its digest, by the way that holds for every document.
 fn plain_text(document: &Document) -> Result<String> {
-    let mut value = to_value(document)?;
+    text_of(to_value(document)?)
+}
+
+/// The same of its fields.
+fn text_of(mut value: Value) -> Result<String> {
     let digest = digest(&mut value)?;
     value["digest"] = Value::String(digest);
     serde_json::to_string(&value).map_err(|error| Error::Replay(error.to_string()))
@@ -258,6 +278,7 @@ pub(crate) fn document(slate: &Slate, content_hash: String) -> Document {
         source: slate.origin.clone(),
         allow: asked.allow,
         user_key_hmac: None,
+        personal: None,
         user: asked.user.as_ref().map(|user| {
             user.iter()
                 .map(|(space, taste)| (space.clone(), RecordedTaste::new(taste)))
@@ -310,8 +331,8 @@ pub(crate) fn document(slate: &Slate, content_hash: String) -> Document {
         choices: (0..slate.len())
             .map(|i| Choice {
                 id: slate.ids.get(i).into(),
-                score: slate.scores[i],
-                terms: slate.terms_of(i).to_vec(),
+                score: Some(slate.scores[i]),
+                terms: Some(slate.terms_of(i).to_vec()),
                 propensity: slate.slots[i].propensity,
                 explored: slate.slots[i].explored,
                 greedy: slate.greedy_id(i).into(),
@@ -391,6 +412,7 @@ mod tests {
             source: None,
             allow: None,
             user_key_hmac: None,
+            personal: None,
             user: Some(BTreeMap::from([(
                 name.into(),
                 RecordedTaste::Vector(numbers.to_vec()),

@@ -3,6 +3,9 @@
 //! Scores, diversity, caps and draws are computed anew from the source's content; only retrieval is
 //! taken from the record (see `record`). The result is compared with the recorded one field by field,
 //! so a record that does not follow from its inputs is refused.
+//!
+//! A record that withholds personal input has no pool either. It is ranked anew, retrieval included, with what the caller
+//! gives of it, and compared as far as it goes.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -18,7 +21,8 @@ use super::lists::ListCounts;
 use super::policy::{Policy, SignalSpec};
 use super::pool::{First, Retriever};
 use super::record::{digest, document, to_value, Document, SCHEMA};
-use super::request::{Counts, Pins, User};
+use super::record_withheld::{withhold, WITHHELD};
+use super::request::{Counts, Eligibility, Pins, Request, Target, User};
 use super::rules;
 use super::signals::Signals;
 use super::slate::{Asked, Slate};
@@ -30,7 +34,52 @@ use super::timing::Clock;
 /// `user` is needed when the record holds only hashes of the user's vectors; otherwise it may be
 /// given, and must then be the same. Every failure is an [`Error::Replay`] with its reason.
 pub fn replay(json: &str, source: &dyn Source, user: Option<User>) -> Result<Slate> {
-    read(json, source, user).map(|(_, slate)| slate)
+    let personal = Personal {
+        user,
+        ..Personal::default()
+    };
+    replay_with(json, source, personal)
+}
+
+/// What a record may withhold.
+#[derive(Clone, Debug, Default)]
+pub struct Personal {
+    /// The user's vectors.
+    pub user: Option<User>,
+    /// What was eligible; `None` for everything.
+    pub eligible: Option<Eligibility>,
+    /// What the request brought.
+    pub signals: Arc<Signals>,
+    /// The request's own target.
+    pub target: Option<Target>,
+}
+
+/// The same for a record that may withhold more than vectors. What a record holds cannot be given, but for the user.
+pub fn replay_with(json: &str, source: &dyn Source, personal: Personal) -> Result<Slate> {
+    as_replay(try_replay(json, source, personal))
+}
+
+fn try_replay(json: &str, source: &dyn Source, personal: Personal) -> Result<Slate> {
+    let found = Found::new(json, source)?;
+    match found.recorded.personal.as_deref() {
+        Some(WITHHELD) => again_with(&found, source, personal),
+        Some(other) => refuse(format!("its personal input is {other:?}, which is unknown")),
+        None => {
+            let signals = &personal.signals;
+            if personal.eligible.is_some()
+                || personal.target.is_some()
+                || signals.names().next().is_some()
+                || signals.model_names().next().is_some()
+                || signals.list_names().next().is_some()
+            {
+                return refuse(
+                    "it holds what was eligible, signals and a target: only the user can be given",
+                );
+            }
+            let (_, slate) = again(found, source, personal.user)?;
+            Ok(slate)
+        }
+    }
 }
 
 /// The inputs of a record, and the slate that they give, which is the recorded one.
@@ -39,7 +88,18 @@ pub(crate) fn read(
     source: &dyn Source,
     user: Option<User>,
 ) -> Result<(Recorded, Slate)> {
-    try_read(json, source, user).map_err(|error| match error {
+    let read = || {
+        let found = Found::new(json, source)?;
+        if found.recorded.personal.is_some() {
+            return refuse("it withholds personal input, and its pool with it");
+        }
+        again(found, source, user)
+    };
+    as_replay(read())
+}
+
+fn as_replay<T>(result: Result<T>) -> Result<T> {
+    result.map_err(|error| match error {
         Error::Replay(_) | Error::Interrupted => error,
         other => Error::Replay(other.to_string()),
     })
@@ -91,30 +151,41 @@ fn refuse<T>(reason: impl Into<String>) -> Result<T> {
     Err(Error::Replay(reason.into()))
 }
 
-fn try_read(json: &str, source: &dyn Source, user: Option<User>) -> Result<(Recorded, Slate)> {
-    let not_a_record = |error| Error::Replay(format!("it is no {SCHEMA} document: {error}"));
-    let mut value: Value = serde_json::from_str(json).map_err(not_a_record)?;
-    match value.get("schema").and_then(Value::as_str) {
-        Some(SCHEMA) => {}
-        Some(other) => return refuse(format!("its schema is {other:?}, and this is {SCHEMA:?}")),
-        None => return refuse(format!("it is no {SCHEMA} document: it names no schema")),
-    }
-    let recorded: Document = serde_json::from_value(value.clone()).map_err(not_a_record)?;
-    if digest(&mut value)? != recorded.digest {
-        return refuse(
-            "its content does not match its digest: it was changed after it was written",
-        );
-    }
-    let policy = Arc::new(Policy::new(recorded.policy.clone())?);
-    if policy.hash() != recorded.policy_hash {
-        return refuse(format!(
-            "its policy has hash {}, and the record says {}",
-            policy.hash(),
-            recorded.policy_hash
-        ));
-    }
-    if !source.has_content(&recorded.content_hash) {
-        return refuse(format!(
+/// A record that is whole, and of this source.
+struct Found {
+    /// Its fields but for the digest.
+    value: Value,
+    recorded: Document,
+    policy: Arc<Policy>,
+}
+
+impl Found {
+    fn new(json: &str, source: &dyn Source) -> Result<Self> {
+        let not_a_record = |error| Error::Replay(format!("it is no {SCHEMA} document: {error}"));
+        let mut value: Value = serde_json::from_str(json).map_err(not_a_record)?;
+        match value.get("schema").and_then(Value::as_str) {
+            Some(SCHEMA) => {}
+            Some(other) => {
+                return refuse(format!("its schema is {other:?}, and this is {SCHEMA:?}"))
+            }
+            None => return refuse(format!("it is no {SCHEMA} document: it names no schema")),
+        }
+        let recorded: Document = serde_json::from_value(value.clone()).map_err(not_a_record)?;
+        if digest(&mut value)? != recorded.digest {
+            return refuse(
+                "its content does not match its digest: it was changed after it was written",
+            );
+        }
+        let policy = Arc::new(Policy::new(recorded.policy.clone())?);
+        if policy.hash() != recorded.policy_hash {
+            return refuse(format!(
+                "its policy has hash {}, and the record says {}",
+                policy.hash(),
+                recorded.policy_hash
+            ));
+        }
+        if !source.has_content(&recorded.content_hash) {
+            return refuse(format!(
             "the catalog's content has changed: its hash is {} at generation {}, and the record was made from \
              {} at generation {}",
             source.content_hash(),
@@ -122,11 +193,111 @@ fn try_read(json: &str, source: &dyn Source, user: Option<User>) -> Result<(Reco
             recorded.content_hash,
             recorded.generation
         ));
+        }
+        Ok(Found {
+            value,
+            recorded,
+            policy,
+        })
     }
-    let user = the_user(&recorded, user)?;
+
+    fn count(&self, name: &str, n: u64) -> Result<usize> {
+        usize::try_from(n).map_err(|_| Error::Replay(format!("it has an impossible {name}: {n}")))
+    }
+
+    fn counts(&self) -> Result<Counts> {
+        let counted = &self.recorded.eligibility;
+        Ok(Counts {
+            live: self.count("count", counted.live)?,
+            filtered: self.count("count", counted.filtered)?,
+            excluded: self.count("count", counted.excluded)?,
+            hidden: self.count("count", counted.hidden)?,
+            eligible: self.count("count", counted.eligible)?,
+        })
+    }
+
+    /// The slate, if it is the recorded one as far as the record goes.
+    fn confirm(&self, mut slate: Slate, withheld: bool) -> Result<Slate> {
+        let Found {
+            value, recorded, ..
+        } = self;
+        // A replayed slate says of its source what the record says; layouts are no part of the content.
+        slate.origin = match (&recorded.source, slate.origin) {
+            (Some(recorded), Some(again)) => Some(again.with_layouts_of(recorded)),
+            _ => recorded.source.clone(),
+        };
+        slate.recorded_content = Some(recorded.content_hash.clone());
+        let mut again = document(&slate, String::new());
+        again.user_key_hmac.clone_from(&recorded.user_key_hmac);
+        again.library = recorded.library.clone();
+        again.generation = recorded.generation;
+        if recorded.user.is_none() {
+            again.user = None;
+        }
+        // Records written before support was noted say nothing of it, which is no contradiction.
+        for (again, recorded) in again.choices.iter_mut().zip(&recorded.choices) {
+            if recorded.support.is_none() {
+                again.support = None;
+            }
+        }
+        let mut again = to_value(&again)?;
+        if withheld {
+            withhold(&mut again);
+        }
+        digest(&mut again)?;
+        match first_difference("record", value, &again) {
+            Some(difference) => refuse(difference),
+            None => Ok(slate),
+        }
+    }
+}
+
+/// Ranks again what a record without personal input is of.
+fn again_with(found: &Found, source: &dyn Source, personal: Personal) -> Result<Slate> {
+    let Found {
+        recorded, policy, ..
+    } = found;
+    let eligible = match personal.eligible {
+        Some(eligible) => eligible,
+        None => Eligibility::all(source.ids()),
+    };
+    let (was, is) = (found.counts()?, eligible.counts);
+    if (was.live, was.filtered, was.excluded) != (is.live, is.filtered, is.excluded) {
+        return refuse(format!(
+            "of {} items a filter left out {} and exclude {}, and with what was given it is {} and {}: give what it withholds",
+            was.live, was.filtered, was.excluded, is.filtered, is.excluded
+        ));
+    }
+    let request = Request {
+        user: personal.user,
+        k: found.count("k", recorded.k)?,
+        eligible,
+        signals: personal.signals,
+        at: recorded.at,
+        seed: recorded.seed,
+        request_id: recorded.request_id.clone(),
+        target: personal.target,
+        pins: recorded_pins(recorded)?,
+        allow: recorded.allow,
+    };
+    let slate = super::rank(source, policy, &request)?;
+    found.confirm(slate, true).map_err(|error| match error {
+        Error::Replay(difference) => Error::Replay(format!(
+            "{difference}; it withholds personal input, and what was given may be other"
+        )),
+        other => other,
+    })
+}
+
+fn again(found: Found, source: &dyn Source, user: Option<User>) -> Result<(Recorded, Slate)> {
+    let Found {
+        recorded, policy, ..
+    } = &found;
+    let policy = Arc::clone(policy);
+    let user = the_user(recorded, user)?;
     let path = Path::parse(&recorded.path)
         .ok_or_else(|| Error::Replay(format!("it has an unknown path {:?}", recorded.path)))?;
-    let steps = pool_rows(&recorded, source)?;
+    let steps = pool_rows(recorded, source)?;
     let hidden = rules::hidden(source, &policy)?;
     if let Some(row) = steps.iter().flatten().find(|&&row| hidden.contains(row)) {
         let id = source.ids().id(*row);
@@ -134,34 +305,25 @@ fn try_read(json: &str, source: &dyn Source, user: Option<User>) -> Result<(Reco
             "item {id} of its pool is one that its policy hides"
         ));
     }
-    check_allowed(&recorded, &policy)?;
-    let signals = the_signals(&recorded, &steps)?;
+    check_allowed(recorded, &policy)?;
+    let signals = the_signals(recorded, &steps)?;
 
-    let count = |name: &str, n: u64| {
-        usize::try_from(n).map_err(|_| Error::Replay(format!("it has an impossible {name}: {n}")))
-    };
     let asked = Asked {
         user,
-        k: count("k", recorded.k)?,
+        k: found.count("k", recorded.k)?,
         at: recorded.at,
         seed: recorded.seed,
         request_id: recorded.request_id.clone(),
-        counts: Counts {
-            live: count("count", recorded.eligibility.live)?,
-            filtered: count("count", recorded.eligibility.filtered)?,
-            excluded: count("count", recorded.eligibility.excluded)?,
-            hidden: count("count", recorded.eligibility.hidden)?,
-            eligible: count("count", recorded.eligibility.eligible)?,
-        },
+        counts: found.counts()?,
         target: recorded.target.clone(),
-        pins: recorded_pins(&recorded)?,
+        pins: recorded_pins(recorded)?,
         lists: recorded
             .lists
             .iter()
             .map(|(name, list)| {
                 let counts = ListCounts {
-                    given: count("count", list.given)?,
-                    eligible: count("count", list.eligible)?,
+                    given: found.count("count", list.given)?,
+                    eligible: found.count("count", list.eligible)?,
                 };
                 Ok((name.clone(), counts))
             })
@@ -175,38 +337,14 @@ fn try_read(json: &str, source: &dyn Source, user: Option<User>) -> Result<(Reco
         steps,
         path,
     };
-    let mut slate = inputs.rank(
+    let slate = inputs.rank(
         source,
         &inputs.policy,
         inputs.asked.clone(),
         &inputs.signals,
     )?;
-
-    // A replayed slate says of its source what the record says; layouts are no part of the content.
-    slate.origin = match (&recorded.source, slate.origin) {
-        (Some(recorded), Some(again)) => Some(again.with_layouts_of(recorded)),
-        _ => recorded.source.clone(),
-    };
-    slate.recorded_content = Some(recorded.content_hash.clone());
-    let mut again = document(&slate, String::new());
-    again.user_key_hmac.clone_from(&recorded.user_key_hmac);
-    again.library = recorded.library.clone();
-    again.generation = recorded.generation;
-    if recorded.user.is_none() {
-        again.user = None;
-    }
-    // Records written before support was noted say nothing of it, which is no contradiction.
-    for (again, recorded) in again.choices.iter_mut().zip(&recorded.choices) {
-        if recorded.support.is_none() {
-            again.support = None;
-        }
-    }
-    let mut again = to_value(&again)?;
-    digest(&mut again)?;
-    match first_difference("record", &value, &again) {
-        Some(difference) => refuse(difference),
-        None => Ok((inputs, slate)),
-    }
+    let slate = found.confirm(slate, false)?;
+    Ok((inputs, slate))
 }
 
 /// The recorded vectors, or those given in place of hashes.

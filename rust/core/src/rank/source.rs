@@ -8,7 +8,7 @@ use crate::filter::{Columns, Indexed};
 use crate::ids::IdMap;
 use crate::metric::Metric;
 use crate::scored::Scored;
-use crate::store::Rounded;
+use crate::store::{Rounded, VectorStore};
 
 use super::origin::Origin;
 
@@ -116,6 +116,22 @@ pub trait Source: Sync {
 
     /// An attribute column.
     fn column(&self, name: &str) -> Option<&Column>;
+
+    /// Numbers that came with the items under the name of a signal, a model or a list: they stand for what a request does
+    /// not bring.
+    fn packed_signal(&self, _name: &str) -> Option<&Column> {
+        None
+    }
+
+    /// The stored vectors of a space, for copies of them.
+    fn store(&self, _space: usize) -> Option<&VectorStore> {
+        None
+    }
+
+    /// Refuses a moment at which the items are not to be ranked.
+    fn check_moment(&self, _at: i64) -> Result<()> {
+        Ok(())
+    }
 
     /// Where the values of attributes are; `None` where they are scanned.
     fn indexed(&self) -> Option<&Indexed> {

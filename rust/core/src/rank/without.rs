@@ -18,6 +18,7 @@ use crate::error::{Error, Result};
 
 use super::explore::{ExploreSpec, ScopeSpec};
 use super::policy::{DiversitySpec, PolicySpec, ScoreSpec, SignalSpec};
+use super::predicate::PredicateSpec;
 use super::rules::RuleSpec;
 
 /// The name that stands for every similarity.
@@ -40,12 +41,31 @@ pub(crate) fn names_read(spec: &PolicySpec) -> BTreeSet<&str> {
         .collect();
     names.extend(diversity.as_ref().and_then(of_diversity));
     names.extend(caps.keys().map(String::as_str));
-    if let Some(explore) = explore {
-        names.extend(of_posterior(explore));
-        let only = explore.scope().only.iter();
-        names.extend(only.flat_map(|only| only.0.keys()).map(String::as_str));
-    }
+    names.extend(explore.iter().flat_map(of_explore));
     names.extend(rules.iter().flat_map(of_rule));
+    names
+}
+
+/// The names under which a policy reads attributes, where models have answered already. Of a signal that a request
+/// may bring it is the name too: an attribute stands for one that it does not.
+pub(crate) fn attributes_read(spec: &PolicySpec) -> BTreeSet<&str> {
+    let mut names: BTreeSet<&str> = spec
+        .score
+        .signals
+        .iter()
+        .filter_map(|signal| match signal {
+            SignalSpec::Value { name, .. } => Some(name.as_str()),
+            SignalSpec::Decay { attribute, .. } => Some(attribute),
+            SignalSpec::Similarity { .. } | SignalSpec::Model { .. } | SignalSpec::List { .. } => {
+                None
+            }
+        })
+        .collect();
+    names.extend(spec.diversity.as_ref().and_then(of_diversity));
+    names.extend(spec.caps.keys().map(String::as_str));
+    names.extend(spec.explore.iter().flat_map(of_explore));
+    let conditions = spec.rules.iter().filter_map(conditions_of);
+    names.extend(conditions.flat_map(|one| one.0.keys()).map(String::as_str));
     names
 }
 
@@ -137,20 +157,28 @@ fn of_diversity(spec: &DiversitySpec) -> Option<&str> {
 
 fn of_rule(rule: &RuleSpec) -> Vec<&str> {
     let mut names = Vec::new();
-    let conditions = match rule {
-        RuleSpec::Boost { r#where, name, .. } | RuleSpec::AtLeast { r#where, name, .. } => {
-            names.extend(name.as_deref());
-            Some(r#where)
-        }
-        RuleSpec::Hide { r#where, .. } | RuleSpec::Pin { r#where, .. } => r#where.as_ref(),
-    };
+    if let RuleSpec::Boost { name, .. } | RuleSpec::AtLeast { name, .. } = rule {
+        names.extend(name.as_deref());
+    }
     names.extend(
-        conditions
+        conditions_of(rule)
             .into_iter()
             .flat_map(|one| one.0.keys())
             .map(String::as_str),
     );
     names
+}
+
+fn conditions_of(rule: &RuleSpec) -> Option<&PredicateSpec> {
+    match rule {
+        RuleSpec::Boost { r#where, .. } | RuleSpec::AtLeast { r#where, .. } => Some(r#where),
+        RuleSpec::Hide { r#where, .. } | RuleSpec::Pin { r#where, .. } => r#where.as_ref(),
+    }
+}
+
+fn of_explore(spec: &ExploreSpec) -> impl Iterator<Item = &str> {
+    let only = spec.scope().only.iter();
+    of_posterior(spec).chain(only.flat_map(|only| only.0.keys()).map(String::as_str))
 }
 
 fn of_posterior(spec: &ExploreSpec) -> impl Iterator<Item = &str> {

@@ -114,10 +114,40 @@ impl VectorStore {
     /// Rebuilds a store from a file's sections. Every value is checked: lengths, finiteness, code
     /// range, and that each norm is the norm of its row.
     pub fn from_parts(dim: usize, metric: Metric, data: Data, norms: Buf<f32>) -> Result<Self> {
+        let mut store = Self::without_norms(norms.len(), dim, metric, data)?;
+        let mut row = vec![0.0; dim];
+        for (i, given) in norms.iter().enumerate() {
+            let norm = store.norm_of(i, &mut row)?;
+            if norm.to_bits() != given.to_bits() {
+                return Err(Error::format(format!(
+                    "row {i} of a space does not have its norm"
+                )));
+            }
+        }
+        store.norms = norms;
+        Ok(store)
+    }
+
+    /// The same where norms were not kept.
+    pub fn from_data(rows: usize, dim: usize, metric: Metric, data: Data) -> Result<Self> {
+        let mut store = Self::without_norms(rows, dim, metric, data)?;
+        let mut row = vec![0.0; dim];
+        let mut norms = Buf::with_capacity(rows);
+        norms.extend_with(rows, |norms| {
+            for (i, norm) in norms.iter_mut().enumerate() {
+                *norm = store.norm_of(i, &mut row)?;
+            }
+            Ok::<(), Error>(())
+        })?;
+        store.norms = norms;
+        Ok(store)
+    }
+
+    /// A store of `rows` rows that lacks their norms: lengths and values are checked.
+    fn without_norms(rows: usize, dim: usize, metric: Metric, data: Data) -> Result<Self> {
         if dim == 0 || dim > MAX_DIM {
             return Err(Error::format(format!("a space has {dim} dimensions")));
         }
-        let rows = norms.len();
         let (components, finite) = match &data {
             Data::F32(x) => (x.len(), x.iter().all(|v| v.is_finite())),
             Data::F16(x) => (x.len(), x.iter().all(|v| v & 0x7c00 != 0x7c00)),
@@ -139,35 +169,31 @@ impl VectorStore {
         if !finite {
             return Err(Error::format("a space holds a value out of range"));
         }
-        let store = VectorStore {
+        Ok(VectorStore {
             dim,
             metric,
             data,
-            norms,
+            norms: Buf::default(),
             kernels: Kernels::get(),
-        };
-        let mut row = vec![0.0; dim];
-        for i in 0..rows {
-            store.get(i as u32, &mut row);
-            let norm = store.kernels.dot_f32(&row, &row).sqrt();
-            if norm.to_bits() != store.norms[i].to_bits() {
-                return Err(Error::format(format!(
-                    "row {i} of a space does not have its norm"
-                )));
-            }
-            // Finite norms keep every dot product finite, as the check of what users bring does.
-            if !norm.is_finite() {
-                return Err(Error::format(format!(
-                    "row {i} of a space has a squared length that overflows a float32"
-                )));
-            }
-            if store.has_idle_scale(i) {
-                return Err(Error::format(format!(
-                    "row {i} of a space is zero and has a scale"
-                )));
-            }
+        })
+    }
+
+    /// The norm of a row that `row` gets, if it is one that sums can be made with.
+    fn norm_of(&self, i: usize, row: &mut [f32]) -> Result<f32> {
+        self.get(i as u32, row);
+        let norm = self.kernels.dot_f32(row, row).sqrt();
+        // Finite norms keep every dot product finite, as the check of what users bring does.
+        if !norm.is_finite() {
+            return Err(Error::format(format!(
+                "row {i} of a space has a squared length that overflows a float32"
+            )));
         }
-        Ok(store)
+        if self.has_idle_scale(i) {
+            return Err(Error::format(format!(
+                "row {i} of a space is zero and has a scale"
+            )));
+        }
+        Ok(norm)
     }
 
     /// Whether a scale is set beside codes that are all 0. The norm bounds any other scale; this one

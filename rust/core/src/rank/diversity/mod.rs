@@ -172,6 +172,19 @@ pub(crate) fn from_spec<'a>(
     Ok(chosen.unwrap_or_else(|| Box::new(Relevance::default())))
 }
 
+/// The space that an objective compares items in; `None` where it compares none, or there is none.
+pub(crate) fn space_of(source: &dyn Source, spec: &DiversitySpec) -> Result<Option<usize>> {
+    match spec {
+        DiversitySpec::Mmr { space, .. }
+        | DiversitySpec::Dpp { space, .. }
+        | DiversitySpec::Spread { space, .. } => match space {
+            Some(name) => space_index(source, name).map(Some),
+            None => Ok(default_space(source)),
+        },
+        DiversitySpec::Calibrated { .. } => Ok(None),
+    }
+}
+
 /// The first cosine space, else the first.
 fn default_space(source: &dyn Source) -> Option<usize> {
     let spaces = source.spaces();
