@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::ids::Id;
 
 use super::bind::{bind, explore_inputs, Ask};
+use super::budget::Budget;
 use super::engine;
 use super::lists::ListCounts;
 use super::policy::{Policy, SignalSpec};
@@ -167,6 +168,9 @@ fn try_read(json: &str, source: &dyn Source, user: Option<User>) -> Result<(Reco
             })
             .collect::<Result<_>>()?,
         allow: recorded.allow,
+        // There is no retrieval to predict: what was decided is done.
+        budget: recorded.budget.clone().map(Budget::in_words),
+        route: recorded.route.clone().map(Arc::new),
     };
     let inputs = Recorded {
         policy,
