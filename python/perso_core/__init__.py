@@ -36,6 +36,7 @@ from .policy import Policy
 from .profile import Profile, ProfilePlan
 from .ranking import rank, replay
 from .results import Fitted, Hit, Hits, Slate, SlateBatch, SlateItem, Tuning
+from .routing import Route, RoutePlan, calibrate, route
 from .rules import AtLeast, Boost, Hide, Pin
 
 if TYPE_CHECKING:
@@ -78,6 +79,8 @@ __all__ = [
     "Profile",
     "ProfilePlan",
     "ReplayError",
+    "Route",
+    "RoutePlan",
     "Shadow",
     "Sigmoid",
     "Signal",
@@ -92,6 +95,7 @@ __all__ = [
     "Tuning",
     "__version__",
     "agreement",
+    "calibrate",
     "counterfactual",
     "cpu_features",
     "dot",
@@ -104,6 +108,7 @@ __all__ = [
     "record_schema",
     "records",
     "replay",
+    "route",
     "topk",
     "user_hash",
 ]

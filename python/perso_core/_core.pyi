@@ -20,6 +20,7 @@ __all__ = [
     "ReplayError",
     "Slate",
     "__version__",
+    "calibrate",
     "compile",
     "counterfactual",
     "cpu_features",
@@ -32,6 +33,9 @@ __all__ = [
     "rank",
     "rank_many",
     "replay",
+    "route",
+    "route_checked",
+    "route_plan",
     "topk_f16",
     "topk_f32",
 ]
@@ -343,6 +347,12 @@ class Slate:
     @property
     def short_reason(self) -> str | None: ...
     @property
+    def given_up(self) -> list[str]: ...
+    @property
+    def budget_us(self) -> tuple[float, float, float] | None: ...
+    @property
+    def route(self) -> str | None: ...
+    @property
     def unmet(self) -> list[str]: ...
     @property
     def prices(self) -> dict[str, float]: ...
@@ -385,6 +395,8 @@ def rank(
     pins: tuple[list[int], _Ids] | None,
     shadow: Policy | None,
     allow: tuple[bool, bool, bool] | None,
+    budget_us: float | None,
+    route: str | None,
 ) -> tuple[Slate, Slate | None]: ...
 def rank_many(
     source: Catalog | Candidates,
@@ -405,6 +417,8 @@ def rank_many(
     pins: list[tuple[list[int], _Ids]] | None,
     shadow: Policy | None,
     allow: tuple[bool, bool, bool] | None,
+    budget_us: float | None,
+    route: str | None,
 ) -> list[tuple[Slate, Slate | None]]: ...
 def replay(record: str, source: Catalog | Candidates, user: _User | None) -> Slate: ...
 def counterfactual(
@@ -413,3 +427,7 @@ def counterfactual(
     user: _User | None,
     mask: list[str],
 ) -> tuple[Slate, Slate]: ...
+def route(situation: str) -> str: ...
+def route_checked(document: str) -> str: ...
+def route_plan(document: str) -> tuple[str, str]: ...
+def calibrate(rounds: int) -> float: ...

@@ -24,6 +24,7 @@ from .interests import Interests
 from .policy import Policy
 from .profile import Profile
 from .results import Slate, SlateBatch
+from .routing import Route, given_budget, given_route
 from .rules import given_pins
 
 __all__ = ["rank", "replay"]
@@ -49,6 +50,8 @@ def rank(
     pins: Pins | None = ...,
     shadow: Policy | None = ...,
     allow: Allow | None = ...,
+    budget_us: float | None = ...,
+    route: Route | None = ...,
 ) -> Slate: ...
 @overload
 def rank(
@@ -70,6 +73,8 @@ def rank(
     pins: Pins | Sequence[Pins] | None = ...,
     shadow: Policy | None = ...,
     allow: Allow | None = ...,
+    budget_us: float | None = ...,
+    route: Route | None = ...,
 ) -> Any: ...
 def rank(
     cat: Catalog | Candidates,
@@ -90,6 +95,8 @@ def rank(
     pins: Pins | Sequence[Pins] | None = None,
     shadow: Policy | None = None,
     allow: Allow | None = None,
+    budget_us: float | None = None,
+    route: Route | None = None,
 ) -> Slate | SlateBatch:
     """Rank items for a user, or for many users at once.
 
@@ -138,6 +145,11 @@ def rank(
             it had not been given, before anything looks at it: without the profile there is no user, nor a batch. A
             signal that is withheld is read from the attribute of its name; where there is none, its term is 0.
             None where nothing is said; else the record has it.
+        budget_us: microseconds that ranking may take, of the core that `calibrate` compares this one with; for a batch each
+            user's. Where the policy is predicted to take longer, the breadth of walks, then the pool, then diversity are
+            lowered as little as it takes; `Slate.given_up` says how far. Predicted from counts, never from a clock: the
+            same everywhere. Filters, `exclude` and models are not counted. None for the whole policy.
+        route: what `pc.route` decided, for the record; for a batch that of all.
 
     Returns:
         A `Slate`; for a batch a `SlateBatch`. The GIL is released meanwhile.
@@ -165,6 +177,8 @@ def rank(
     at_us = time.time_ns() // 1000 if at is None else _convert.microseconds("at", at)
     drawn = secrets.randbits(63) if seed is None else _convert.seed(seed)
     threads = _convert.threads(num_threads)
+    budget = given_budget("budget_us", budget_us)
+    decided = given_route("route", route)
     vectors, count = _users(_read(user, at_us))
     if count is None:
         if request_id is None:
@@ -191,6 +205,8 @@ def rank(
                 None if pins is None else given_pins("pins", pins),
                 second,
                 allowed_input,
+                budget,
+                decided,
             )
         )
     names = _request_ids(request_id, count)
@@ -215,6 +231,8 @@ def rank(
         _one_a_user("pins", pins, count, "a mapping of slots to ids", given_pins),
         second,
         allowed_input,
+        budget,
+        decided,
     )
     return SlateBatch([_shown(pair) for pair in pairs])
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from . import _convert, _core
 from ._audit import user_hash
+from .routing import Route
 
 if TYPE_CHECKING:
     import pyarrow
@@ -263,6 +264,27 @@ class Slate:
         return self._core.unmet
 
     @property
+    def given_up(self) -> tuple[str, ...]:
+        """What was given up for `budget_us`, in the order of its steps, and whether the budget is not met: one short text
+        each; empty where the whole policy fits, and without a budget.
+        """
+        return tuple(self._core.given_up)
+
+    @property
+    def budget_us(self) -> dict[str, float] | None:
+        """Microseconds of the reference core: "given", and predicted for the "whole" policy and for what was "planned"; None
+        without a budget.
+        """
+        found = self._core.budget_us
+        return None if found is None else dict(zip(("given", "whole", "planned"), found, strict=True))
+
+    @property
+    def route(self) -> Route | None:
+        """The decision that it is made here, as given to `rank(..., route=)`."""
+        found = self._core.route
+        return None if found is None else Route._of(found)
+
+    @property
     def prices(self) -> dict[str, float]:
         """What each `AtLeast` of the policy cost, by its name, in units of the score: over the slots that it
         narrowed, the score of the best choice without it less that of the best choice with it.
@@ -387,6 +409,8 @@ class Slate:
             head += f"\n  short: {self.short_reason}"
         for text in self.unmet:
             head += f"\n  unmet: {text}"
+        for text in self.given_up:
+            head += f"\n  given up: {text}"
         rows = [
             [str(item.position), str(item.id), f"{item.score:.4f}", f"{item.propensity:.4g}", item.reason]
             for item in list(self)[:_SHOWN]

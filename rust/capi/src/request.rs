@@ -57,6 +57,8 @@ pub(crate) fn parse(json: &str, catalog: &Catalog) -> Result<Request> {
         target: None,
         pins: Default::default(),
         allow: None,
+        budget_us: None,
+        route: None,
     })
 }
 

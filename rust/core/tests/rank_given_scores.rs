@@ -43,6 +43,8 @@ fn scores_that_retrieve_are_no_similarities() {
         request_id: "r".into(),
         target: None,
         allow: None,
+        budget_us: None,
+        route: None,
         pins: Default::default(),
     };
     let slate = rank(&source, &policy, &request).unwrap();

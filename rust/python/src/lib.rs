@@ -22,6 +22,7 @@ mod policy;
 mod profile;
 mod progress;
 mod ranking;
+mod route;
 mod slate;
 mod stream;
 
@@ -49,6 +50,10 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(foreign::import_hnswlib, module)?)?;
     module.add_function(wrap_pyfunction!(foreign::import_faiss, module)?)?;
     module.add_function(wrap_pyfunction!(filter::compile, module)?)?;
+    module.add_function(wrap_pyfunction!(route::route, module)?)?;
+    module.add_function(wrap_pyfunction!(route::route_checked, module)?)?;
+    module.add_function(wrap_pyfunction!(route::route_plan, module)?)?;
+    module.add_function(wrap_pyfunction!(route::calibrate, module)?)?;
     module.add_function(wrap_pyfunction!(ranking::rank, module)?)?;
     module.add_function(wrap_pyfunction!(ranking::rank_many, module)?)?;
     module.add_function(wrap_pyfunction!(ranking::replay, module)?)?;

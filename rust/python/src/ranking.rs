@@ -9,6 +9,7 @@ use perso_core::ids::Ids;
 use perso_core::rank::{
     self as core, Combine, Eligibility, Pins, Request, Signals, Source, Taste, User,
 };
+use perso_core::route::Route;
 use perso_core::threads;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
@@ -188,7 +189,7 @@ fn pair((slate, shadow): (core::Slate, core::Slate), origin: Origin, filter_us: 
 }
 
 #[pyfunction]
-#[pyo3(signature = (source, user, policy, k, r#where, exclude, signals, models, lists, at_us, seed, request_id, target, pins, shadow, allow))]
+#[pyo3(signature = (source, user, policy, k, r#where, exclude, signals, models, lists, at_us, seed, request_id, target, pins, shadow, allow, budget_us, route))]
 #[allow(clippy::too_many_arguments)] // One for each argument of the Python function.
 pub fn rank(
     py: Python<'_>,
@@ -208,9 +209,12 @@ pub fn rank(
     pins: Option<GivenPins<'_>>,
     shadow: Option<PyRef<'_, Policy>>,
     allow: Option<[bool; 3]>,
+    budget_us: Option<f64>,
+    route: Option<&str>,
 ) -> Outcome<Pair> {
     let start = Instant::now();
     let allow = allow.map(allow_in);
+    let route = route.map(Route::parse).transpose()?.map(Arc::new);
     let exclude = exclude.filter(|_| allow.is_none_or(|allow| allow.history));
     let mut user = user.map(user_in).transpose()?;
     let filter = Given::new("where", r#where, source.place())?;
@@ -241,6 +245,8 @@ pub fn rank(
                 target,
                 pins,
                 allow,
+                budget_us,
+                route,
             };
             let filter_us = start.elapsed().as_secs_f64() * 1e6;
             if let Some(shadow) = shadow {
@@ -254,7 +260,7 @@ pub fn rank(
 }
 
 #[pyfunction]
-#[pyo3(signature = (source, users, count, policy, k, r#where, exclude, signals, models, lists, at_us, seed, request_ids, num_threads, targets, pins, shadow, allow))]
+#[pyo3(signature = (source, users, count, policy, k, r#where, exclude, signals, models, lists, at_us, seed, request_ids, num_threads, targets, pins, shadow, allow, budget_us, route))]
 #[allow(clippy::too_many_arguments)] // One for each argument of the Python function.
 pub fn rank_many(
     py: Python<'_>,
@@ -276,9 +282,12 @@ pub fn rank_many(
     pins: Option<Vec<GivenPins<'_>>>,
     shadow: Option<PyRef<'_, Policy>>,
     allow: Option<[bool; 3]>,
+    budget_us: Option<f64>,
+    route: Option<&str>,
 ) -> Outcome<Vec<Pair>> {
     let start = Instant::now();
     let allow = allow.map(allow_in);
+    let route = route.map(Route::parse).transpose()?.map(Arc::new);
     let exclude = exclude.filter(|_| allow.is_none_or(|allow| allow.history));
     let mut users = users_in(users, count)?;
     if request_ids.len() != count {
@@ -350,6 +359,8 @@ pub fn rank_many(
                     target: targets.as_ref().map(|targets| targets[i].clone()),
                     pins: pins[i].clone(),
                     allow,
+                    budget_us,
+                    route: route.clone(),
                 });
             }
             let filter_us = start.elapsed().as_secs_f64() * 1e6 / count.max(1) as f64;

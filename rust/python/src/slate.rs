@@ -150,6 +150,25 @@ impl Slate {
     }
 
     #[getter]
+    fn given_up(&self) -> Vec<String> {
+        self.core.given_up().to_vec()
+    }
+
+    /// Given, predicted for the whole policy, and predicted for what was done; None without a budget.
+    #[getter]
+    fn budget_us(&self) -> Option<(f64, f64, f64)> {
+        let budget = self.core.asked.budget.as_ref();
+        budget.map(|b| (b.us, b.whole_us, b.planned_us))
+    }
+
+    /// The document of the decision that it was made here; None where nothing was said.
+    #[getter]
+    fn route(&self) -> Outcome<Option<String>> {
+        let route = self.core.asked.route.as_ref();
+        Ok(route.map(|route| route.to_json()).transpose()?)
+    }
+
+    #[getter]
     fn prices(&self) -> std::collections::BTreeMap<String, f64> {
         self.core.outcome.prices.clone()
     }

@@ -64,6 +64,8 @@ impl Desk {
             target: None,
             pins: Default::default(),
             allow: None,
+            budget_us: None,
+            route: None,
         }
     }
 

@@ -193,6 +193,8 @@ pub fn record_of_core(catalog: &Catalog) -> String {
         target: None,
         pins: Default::default(),
         allow: None,
+        budget_us: None,
+        route: None,
     };
     let policy = Arc::new(Policy::parse(POLICY).unwrap());
     let slate = rank::rank(catalog, &policy, &request).unwrap();

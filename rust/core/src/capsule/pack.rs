@@ -86,6 +86,8 @@ pub fn pack(
         target: None,
         pins: Default::default(),
         allow: None,
+        budget_us: None,
+        route: None,
     })?;
     Ok(bytes)
 }

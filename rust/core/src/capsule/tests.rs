@@ -405,7 +405,11 @@ fn nothing_of_a_person_is_in_a_record_that_withholds_it() {
     };
     let (slate, text) = of(request.user.clone());
     // Another user of whom the same is decided has the same record.
-    let near = noise(9, 16).iter().zip(noise(11, 16)).map(|(x, y)| x + 1e-4 * y).collect();
+    let near = noise(9, 16)
+        .iter()
+        .zip(noise(11, 16))
+        .map(|(x, y)| x + 1e-4 * y)
+        .collect();
     let (other, same) = of(Some(vec![("cf".into(), Taste::Vector(near))]));
     assert_eq!(slate.ids, other.ids);
     assert_ne!(slate.pool.scores, other.pool.scores);

@@ -8,9 +8,39 @@ use crate::eligible::RowSet;
 use crate::error::Result;
 use crate::filter::Indexed;
 use crate::ids::IdMap;
+use crate::price::{Outlook, WHOLE};
 use crate::rank::{Origin, OriginSpace, Path, Retrieved, Source, SpaceInfo};
 use crate::store::{Query, Rounded, VectorStore};
 use crate::vectors::{Ask, Found, Vectors};
+
+impl Catalog {
+    fn retrieve_by(
+        &self,
+        space: usize,
+        query: &[f32],
+        n: usize,
+        eligible: &RowSet,
+        parts: usize,
+    ) -> Retrieved {
+        let ask = Ask {
+            k: n,
+            ef: None,
+            // Scanning without a filter walks memory in order.
+            eligible: (eligible.len() < self.ids.rows_len()).then_some(eligible),
+            exact: false,
+        };
+        let (hits, found) = match parts {
+            WHOLE => self.spaces[space].search(query, ask, &*self.ids),
+            _ => self.spaces[space].search_narrowed(query, ask, parts, &*self.ids),
+        };
+        let path = match found {
+            Found::Exact => Path::Exact,
+            Found::Filtered => Path::Filtered,
+            Found::Graph => Path::Graph,
+        };
+        Retrieved { hits, path }
+    }
+}
 
 impl Source for Catalog {
     fn ids(&self) -> &IdMap {
@@ -28,20 +58,31 @@ impl Source for Catalog {
         n: usize,
         eligible: &RowSet,
     ) -> Result<Retrieved> {
-        let ask = Ask {
-            k: n,
-            ef: None,
-            // Scanning without a filter walks memory in order.
-            eligible: (eligible.len() < self.ids.rows_len()).then_some(eligible),
-            exact: false,
+        Ok(self.retrieve_by(space, query, n, eligible, WHOLE))
+    }
+
+    fn retrieve_narrowed(
+        &self,
+        space: usize,
+        query: &[f32],
+        n: usize,
+        eligible: &RowSet,
+        parts: usize,
+    ) -> Result<Retrieved> {
+        Ok(self.retrieve_by(space, query, n, eligible, parts))
+    }
+
+    fn outlook(&self, space: usize, n: usize, eligible: usize, parts: usize) -> Outlook {
+        let eligible = match eligible {
+            // Every row is: no filter is passed on.
+            all if all == self.ids.rows_len() => None,
+            some => Some(some),
         };
-        let (hits, found) = self.spaces[space].search(query, ask, &*self.ids);
-        let path = match found {
-            Found::Exact => Path::Exact,
-            Found::Filtered => Path::Filtered,
-            Found::Graph => Path::Graph,
-        };
-        Ok(Retrieved { hits, path })
+        self.spaces[space].outlook(n, eligible, parts)
+    }
+
+    fn row_bytes(&self, space: usize) -> usize {
+        self.spaces[space].store().row_bytes()
     }
 
     fn similarity(&self, space: usize, query: &[f32], rows: &[u32], out: &mut [f32]) -> Result<()> {

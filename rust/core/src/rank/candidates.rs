@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::exact;
 use crate::ids::{IdMap, Ids};
 use crate::metric::{Dtype, Metric};
+use crate::price::{self, Outlook};
 use crate::scored::{Scored, TieBreak};
 use crate::store::{Rounded, RoundedRows, VectorStore};
 
@@ -151,6 +152,14 @@ impl Source for Candidates {
             hits,
             path: Path::Given,
         })
+    }
+
+    fn outlook(&self, space: usize, n: usize, eligible: usize, _parts: usize) -> Outlook {
+        let ns = match &self.scores {
+            Some(_) => price::sorted(eligible),
+            None => price::scan(eligible, self.len(), self.row_bytes(space), n),
+        };
+        Outlook::of(ns)
     }
 
     fn similarity(&self, space: usize, query: &[f32], rows: &[u32], out: &mut [f32]) -> Result<()> {

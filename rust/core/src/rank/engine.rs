@@ -8,6 +8,7 @@ use crate::scored::TieBreak;
 
 use super::bind::{Bound, Input};
 use super::blend::{Blend, Table};
+use super::budget::Budget;
 use super::caps::Caps;
 use super::diversity;
 use super::explore;
@@ -130,9 +131,16 @@ pub(crate) fn run<'a>(
     mut clock: Clock,
 ) -> Result<Slate> {
     let spec = policy.spec();
-    let want = policy.pool_size(asked.k)?;
+    let whole = policy.pool_size(asked.k)?;
+    let budget = asked.budget.as_ref();
+    let want = budget.and_then(Budget::candidates).unwrap_or(whole);
     let mut caps = Caps::new(source, &spec.caps)?;
     let diversity = diversity::from_spec(source, spec.diversity.as_ref(), asked.target.as_ref())?;
+    let given_up = budget.is_some_and(Budget::is_without_diversity);
+    let diversity = match spec.diversity.as_ref().filter(|_| given_up) {
+        Some(spec) => diversity::relevance_of(spec),
+        None => diversity,
+    };
     let mut diversity = soft_caps::around(diversity, source, &spec.caps)?;
     let mut explore = explore::from_spec(source, spec.explore.as_ref(), inputs.to_vec(), asked.at)?;
     let draws = Draws::new(asked.seed, &asked.request_id);

@@ -11,6 +11,8 @@
 //!    with `rng` (what is drawn, and how likely it was);
 //! 4. `slate` and `reasons` (the result), `origin` (what it was made from), `record` and `replay` (the same slate again, bit for bit).
 //!
+//! `budget` lowers how far retrieval, the pool and diversity go for a request that has little time.
+//!
 //! `beside` ranks one request by two policies, each with its share of it (`narrow`). `counterfactual` ranks a
 //! recorded pool by what is left of its policy without some names (`without`).
 //!
@@ -21,6 +23,7 @@ mod allow;
 mod beside;
 mod bind;
 pub mod blend;
+pub mod budget;
 mod candidates;
 pub mod caps;
 mod counterfactual;
@@ -66,6 +69,7 @@ pub use allow::Allow;
 pub use beside::{rank_beside, rank_many_beside, space_of_bare_vector_beside};
 pub use bind::space_of_bare_vector;
 pub(crate) use bind::{explore_names, space_index};
+pub use budget::{Budget, Lowered};
 pub(crate) use candidates::best_given;
 pub use candidates::{unnamed_space, Candidates};
 pub use counterfactual::counterfactual;
@@ -157,6 +161,15 @@ fn rank_given(
     let shown = (!hidden.is_empty()).then(|| request.eligible.without(hidden));
     let eligible = shown.as_ref().unwrap_or(&request.eligible);
     let mut live = pool::Live::new(source, &bound, &boosts, &eligible.rows);
+    let mut budget = None;
+    if let Some(us) = request.budget_us {
+        let pool = policy.pool_size(request.k)?;
+        let eligible = eligible.rows.len();
+        let ranking = budget::Ranking::new(source, policy, &bound, request.k, pool, eligible);
+        let (planned, extent) = budget::plan(&ranking, us)?;
+        live.narrow(extent.parts);
+        budget = Some(planned);
+    }
     let asked = Asked {
         user: given.user.cloned(),
         k: request.k,
@@ -168,6 +181,8 @@ fn rank_given(
         lists: given.signals.list_counts(&eligible.rows),
         pins: request.pins.clone(),
         allow: request.allow,
+        budget,
+        route: request.route.clone(),
     };
     engine::run(
         source, policy, &bound, &boosts, &inputs, asked, &mut live, clock,

@@ -244,6 +244,28 @@ pub enum DiversitySpec {
     },
 }
 
+impl DiversitySpec {
+    /// How much it weighs against relevance, from 0 to 1.
+    pub(crate) fn strength(&self) -> f64 {
+        match self {
+            DiversitySpec::Mmr { diversity, .. }
+            | DiversitySpec::Dpp { diversity, .. }
+            | DiversitySpec::Spread { diversity, .. } => *diversity,
+            DiversitySpec::Calibrated { strength, .. } => *strength,
+        }
+    }
+
+    /// Its kind, as documents have it.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            DiversitySpec::Mmr { .. } => "mmr",
+            DiversitySpec::Dpp { .. } => "dpp",
+            DiversitySpec::Spread { .. } => "spread",
+            DiversitySpec::Calibrated { .. } => "calibrated",
+        }
+    }
+}
+
 impl Policy {
     /// Reads and validates a policy document.
     pub fn parse(json: &str) -> Result<Self> {

@@ -12,6 +12,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 
 use crate::eligible::RowSet;
 use crate::error::Result;
+use crate::price::WHOLE;
 use crate::scored::TieBreak;
 
 use super::bind::{Bound, Input};
@@ -58,6 +59,8 @@ pub(crate) struct Live<'a> {
     bound: &'a [Bound<'a>],
     boosts: &'a [Boost<'a>],
     eligible: &'a RowSet,
+    /// Of the breadth of walks, the parts that are walked.
+    parts: usize,
     /// Without a retrieving signal: every eligible row with its blend, once it was needed.
     preferences: Option<Vec<(f64, u32)>>,
 }
@@ -74,8 +77,14 @@ impl<'a> Live<'a> {
             bound,
             boosts,
             eligible,
+            parts: WHOLE,
             preferences: None,
         }
+    }
+
+    /// Walks with so many parts of their breadth, from here on.
+    pub(crate) fn narrow(&mut self, parts: usize) {
+        self.parts = parts;
     }
 
     /// Up to `want` rows of `eligible`; `None` when no signal retrieves.
@@ -103,7 +112,13 @@ impl<'a> Live<'a> {
             };
             let mut all = false;
             for query in &queries {
-                let found = self.source.retrieve(space, query, want, eligible)?;
+                let found = match self.parts {
+                    WHOLE => self.source.retrieve(space, query, want, eligible)?,
+                    parts => {
+                        let source = self.source;
+                        source.retrieve_narrowed(space, query, want, eligible, parts)?
+                    }
+                };
                 all = found.hits.len() == eligible.len();
                 lists.push(found.hits.iter().map(|hit| hit.row).collect());
                 known = match bound.input {

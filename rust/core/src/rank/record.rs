@@ -14,8 +14,10 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
 use crate::ids::{Id, Ids};
+use crate::route::Route;
 
 use super::allow::Allow;
+use super::budget::Budget;
 use super::origin::Origin;
 use super::policy::{hex, PolicySpec};
 use super::record_text;
@@ -78,6 +80,12 @@ pub(crate) struct Document {
     /// The request's own pins; absent where there were none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) pins: Vec<RecordedPin>,
+    /// What a budget came to; absent where none was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) budget: Option<Budget>,
+    /// Why the slate was made where it was; absent where nothing was said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) route: Option<Route>,
     pub(crate) path: String,
     /// How much of each outside list was eligible; absent where there was no list.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -305,6 +313,8 @@ pub(crate) fn document(slate: &Slate, content_hash: String) -> Document {
                 id: id.clone().into(),
             })
             .collect(),
+        budget: asked.budget.clone(),
+        route: asked.route.as_deref().cloned(),
         path: slate.path.as_str().into(),
         lists: asked
             .lists
@@ -427,6 +437,8 @@ mod tests {
             },
             target: None,
             pins: vec![],
+            budget: None,
+            route: None,
             path: "exact".into(),
             lists: BTreeMap::new(),
             pool: vec![

@@ -16,6 +16,7 @@ use crate::error::{Error, Result};
 use crate::ids::Id;
 
 use super::bind::{bind, explore_inputs, Ask};
+use super::budget::Budget;
 use super::engine;
 use super::lists::ListCounts;
 use super::policy::{Policy, SignalSpec};
@@ -279,6 +280,8 @@ fn again_with(found: &Found, source: &dyn Source, personal: Personal) -> Result<
         target: personal.target,
         pins: recorded_pins(recorded)?,
         allow: recorded.allow,
+        budget_us: recorded.budget.as_ref().map(|budget| budget.us),
+        route: recorded.route.clone().map(Arc::new),
     };
     let slate = super::rank(source, policy, &request)?;
     found.confirm(slate, true).map_err(|error| match error {
@@ -329,6 +332,9 @@ fn again(found: Found, source: &dyn Source, user: Option<User>) -> Result<(Recor
             })
             .collect::<Result<_>>()?,
         allow: recorded.allow,
+        // There is no retrieval to predict: what was decided is done.
+        budget: recorded.budget.clone().map(Budget::in_words),
+        route: recorded.route.clone().map(Arc::new),
     };
     let inputs = Recorded {
         policy,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::eligible::RowSet;
 use crate::error::Result;
 use crate::ids::{Id, IdMap, Ids};
+use crate::route::Route;
 use crate::select::{select, Selection, Where};
 
 use super::allow::Allow;
@@ -44,6 +45,10 @@ pub struct Request {
     pub pins: Pins,
     /// Which personal input may be used; `None` where nothing was said, and all of it may.
     pub allow: Option<Allow>,
+    /// Microseconds of the reference core that the ranking may take; `None` for as many as it does.
+    pub budget_us: Option<f64>,
+    /// Why it is made here, for the record.
+    pub route: Option<Arc<Route>>,
 }
 
 /// How many rows are eligible, and why the others are not.

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use crate::ids::{Id, Ids};
+use crate::route::Route;
 
 use super::allow::Allow;
+use super::budget::Budget;
 use super::lists::ListsCounts;
 use super::mask::Outcome;
 use super::origin::Origin;
@@ -90,6 +92,10 @@ pub struct Asked {
     pub pins: Pins,
     /// Which personal input it allowed, where it said so.
     pub allow: Option<Allow>,
+    /// What a budget came to; `None` where none was given.
+    pub budget: Option<Budget>,
+    /// Why it was made where it was, as far as the request said so.
+    pub route: Option<Arc<Route>>,
 }
 
 impl Slate {
@@ -153,6 +159,11 @@ impl Slate {
     /// The categories of personal input that the request did not allow.
     pub fn masked(&self) -> Vec<&'static str> {
         self.asked.allow.map_or_else(Vec::new, Allow::masked)
+    }
+
+    /// What was given up for a budget, and whether it is met: plain statements; none without one.
+    pub fn given_up(&self) -> &[String] {
+        self.asked.budget.as_ref().map_or(&[], |b| &b.given_up)
     }
 
     /// Why each item is where it is: short texts for people.

@@ -7,6 +7,7 @@ use crate::error::Result;
 use crate::filter::{Columns, Indexed};
 use crate::ids::IdMap;
 use crate::metric::Metric;
+use crate::price::{self, Outlook};
 use crate::scored::Scored;
 use crate::store::{Rounded, VectorStore};
 
@@ -98,6 +99,29 @@ pub trait Source: Sync {
         n: usize,
         eligible: &RowSet,
     ) -> Result<Retrieved>;
+
+    /// The same by a walk of `parts` of [`price::WHOLE`] parts of its breadth, where it is a walk.
+    fn retrieve_narrowed(
+        &self,
+        space: usize,
+        query: &[f32],
+        n: usize,
+        eligible: &RowSet,
+        _parts: usize,
+    ) -> Result<Retrieved> {
+        self.retrieve(space, query, n, eligible)
+    }
+
+    /// What such a retrieval is predicted to take: a function of counts alone, never of a clock.
+    fn outlook(&self, space: usize, n: usize, eligible: usize, _parts: usize) -> Outlook {
+        let rows = self.ids().rows_len();
+        Outlook::of(price::scan(eligible, rows, self.row_bytes(space), n))
+    }
+
+    /// Bytes of a stored vector, as scores and cosines read it.
+    fn row_bytes(&self, space: usize) -> usize {
+        4 * self.spaces()[space].dim
+    }
 
     /// The metric's score of the query with each row: higher is better.
     fn similarity(&self, space: usize, query: &[f32], rows: &[u32], out: &mut [f32]) -> Result<()>;

@@ -1,7 +1,7 @@
 //! One searchable space: a store, and what lies beside it to find neighbours without a scan.
 //!
 //! - `spec`: what users choose: layout, finer copy, parameters of the graph.
-//! - `search`: the way a query takes. `plan`: which one, and every number that decides it.
+//! - `search`: the way a query takes. `plan`: which one, and every number that decides it. `outlook`: what it is predicted to take.
 //! - `teach`: the links that a sample of queries adds to a graph.
 //! - `tune`: how much of the exact answer that finds, and the breadth that finds enough.
 //! - `file`: the sections in a file; `adopt`: a graph that was made elsewhere.
@@ -17,6 +17,7 @@ mod adopt;
 mod each;
 mod file;
 mod numbers;
+mod outlook;
 mod plan;
 mod sample;
 mod search;

@@ -100,6 +100,12 @@ pub struct Ask<'a> {
 }
 
 impl Ask<'_> {
+    /// With a breadth that is named at least as many rows as are asked for.
+    fn broad_enough(self) -> Self {
+        let ef = self.ef.map(|ef| ef.max(self.k));
+        Ask { ef, ..self }
+    }
+
     /// Refuses what cannot be answered.
     pub fn check(&self) -> Result<()> {
         if self.k == 0 {
@@ -120,6 +126,29 @@ impl Ask<'_> {
 impl Vectors {
     /// The best rows for a checked query: always `min(k, eligible)` of them.
     pub fn search<T: TieBreak + ?Sized>(
+        &self,
+        query: &[f32],
+        ask: Ask<'_>,
+        tie: &T,
+    ) -> (Vec<Scored>, Found) {
+        self.search_of(query, ask.broad_enough(), tie)
+    }
+
+    /// The same with `parts` of [`WHOLE`] parts of the breadth that a walk has by itself, which may come to fewer rows than
+    /// are asked for: a walk meets many times those it follows.
+    pub fn search_narrowed<T: TieBreak + ?Sized>(
+        &self,
+        query: &[f32],
+        ask: Ask<'_>,
+        parts: usize,
+        tie: &T,
+    ) -> (Vec<Scored>, Found) {
+        let ef = Some(self.narrowed(ask.k, parts));
+        self.search_of(query, Ask { ef, ..ask }, tie)
+    }
+
+    /// With the breadth as it is.
+    fn search_of<T: TieBreak + ?Sized>(
         &self,
         query: &[f32],
         ask: Ask<'_>,
@@ -152,6 +181,7 @@ impl Vectors {
         way: Way,
         tie: &T,
     ) -> (Vec<Scored>, Found) {
+        let ask = ask.broad_enough();
         let query = self.store.query(query);
         let rows = ask.eligible.map_or(self.len(), RowSet::len);
         self.search_graph(&query, ask, rows, way, Vec::new(), tie)
@@ -167,6 +197,7 @@ impl Vectors {
         tie: &T,
         threads: usize,
     ) -> Result<Option<Vec<Vec<Scored>>>> {
+        let ask = ask.broad_enough();
         let rows = ask.eligible.map_or(self.len(), RowSet::len);
         let plan = self.plan(rows, ask.ef, ask.k);
         if !ask.exact && (plan.way != Way::Scan || plan.depends_on_query()) {
@@ -213,14 +244,24 @@ impl Vectors {
         let scan = rows * store.row_bytes();
         let order = self.order.as_ref().filter(|_| scan > ORDER_BYTES)?;
         // A broader walk takes longer, so the order may read more before it is the worse way.
-        let broader = self.breadth(ask.ef, ask.k, self.len()) as f64 / COMPACT_IP_EF as f64;
-        let budget = match self.spec.layout {
-            _ if ask.exact || self.graph.is_none() => scan,
-            Layout::Auto => scan.min((MIPS_SCAN_BYTES as f64 * broader) as usize),
-            // Who names a layout wants its walk unless the order is plainly better.
-            _ => scan.min((SCAN_BYTES as f64 * broader) as usize),
+        let most = self.most_in_order(ask.ef, ask.k);
+        let budget = match most.filter(|_| !ask.exact) {
+            Some(most) => scan.min(most),
+            None => scan,
         };
         Some(order.search(store, query, ask.k, ask.eligible, budget, tie))
+    }
+
+    /// Bytes that an answer in order of norm may read before a walk is the better way; `None` without a walk.
+    pub(super) fn most_in_order(&self, ef: Option<usize>, k: usize) -> Option<usize> {
+        self.graph.as_ref()?;
+        let broader = self.breadth(ef, k, self.len()) as f64 / COMPACT_IP_EF as f64;
+        let bytes = match self.spec.layout {
+            Layout::Auto => MIPS_SCAN_BYTES,
+            // Who names a layout wants its walk unless the order is plainly better.
+            _ => SCAN_BYTES,
+        };
+        Some((bytes as f64 * broader) as usize)
     }
 
     /// The answer by way of the graph, unless a scan is the better way, or turns out to be. `probe` are rows already
@@ -360,7 +401,7 @@ impl Vectors {
 
     /// Under inner product a walk is broader and misses more where norms are alike (recall@10 of 0.69 on
     /// 40,000 x 64 Gaussian vectors), so a scan that takes no longer is preferred to it.
-    fn scans_anyway(&self, rows: usize) -> bool {
+    pub(super) fn scans_anyway(&self, rows: usize) -> bool {
         self.spec.layout == Layout::Auto && rows * self.store.row_bytes() <= MIPS_SCAN_BYTES
     }
 
@@ -404,10 +445,7 @@ impl Vectors {
     }
 
     pub(super) fn breadth(&self, ef: Option<usize>, k: usize, eligible: usize) -> usize {
-        let ef = match ef {
-            Some(ef) => ef.max(k),
-            None => self.default_breadth(k),
-        };
+        let ef = ef.unwrap_or_else(|| self.default_breadth(k));
         // Under a filter only the eligible share of what is walked counts.
         let share = self.len() as f64 / eligible.max(1) as f64;
         ((ef as f64 * share).ceil() as usize).min(self.len())
@@ -415,6 +453,6 @@ impl Vectors {
 }
 
 /// How many rows a walk hands on to be scored finely.
-fn candidates(k: usize) -> usize {
+pub(super) fn candidates(k: usize) -> usize {
     k.saturating_add(RESCORE.max(k / 8))
 }

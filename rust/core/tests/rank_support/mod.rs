@@ -84,6 +84,8 @@ pub fn request(source: &dyn Source, user: Option<Vec<(&str, Vec<f32>)>>, k: usiz
         target: None,
         pins: Default::default(),
         allow: None,
+        budget_us: None,
+        route: None,
     }
 }
 

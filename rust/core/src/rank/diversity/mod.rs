@@ -7,6 +7,7 @@ mod dpp_window;
 mod lanes;
 mod lazy;
 mod mmr;
+mod plain;
 mod residual;
 mod ring;
 mod rounded;
@@ -170,6 +171,14 @@ pub(crate) fn from_spec<'a>(
         }
     };
     Ok(chosen.unwrap_or_else(|| Box::new(Relevance::default())))
+}
+
+/// The same without what it costs to compare: relevance alone.
+pub(crate) fn relevance_of(spec: &DiversitySpec) -> Box<dyn Diversity> {
+    match spec.strength() {
+        0.0 => Box::new(Relevance::default()),
+        strength => Box::new(plain::Plain::new(strength)),
+    }
 }
 
 /// The space that an objective compares items in; `None` where it compares none, or there is none.
