@@ -9,7 +9,7 @@
 
 Start with `help(pc.rank)`, `help(pc.Catalog)` and `help(pc.Policy)`; `pc.Index` is for vectors alone. What a
 log of decisions is good for afterwards: `pc.ope`, `pc.interleave`, `pc.drift`, `pc.exposure`, `pc.agreement`,
-`pc.counterfactual`.
+`pc.counterfactual`. What devices learn together: `pc.federated`.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -39,7 +39,7 @@ from .results import Fitted, Hit, Hits, Slate, SlateBatch, SlateItem, Tuning
 from .rules import AtLeast, Boost, Hide, Pin
 
 if TYPE_CHECKING:
-    from . import agreement, drift, exposure, interleave, ope, records
+    from . import agreement, drift, exposure, federated, interleave, ope, records
 
 __all__ = [
     "DPP",
@@ -97,6 +97,7 @@ __all__ = [
     "dot",
     "drift",
     "exposure",
+    "federated",
     "field",
     "interleave",
     "ope",
@@ -109,7 +110,7 @@ __all__ = [
 ]
 
 # Loaded when they are first used: who only ranks does not wait for them.
-_LATER = frozenset({"agreement", "drift", "exposure", "interleave", "ope", "records"})
+_LATER = frozenset({"agreement", "drift", "exposure", "federated", "interleave", "ope", "records"})
 
 
 def __getattr__(name: str) -> Any:
