@@ -9,7 +9,7 @@
 
 Start with `help(pc.rank)`, `help(pc.Catalog)` and `help(pc.Policy)`; `pc.Index` is for vectors alone. What a
 log of decisions is good for afterwards: `pc.ope`, `pc.interleave`, `pc.drift`, `pc.exposure`, `pc.agreement`,
-`pc.counterfactual`.
+`pc.counterfactual`. What devices learn together: `pc.federated`.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -40,7 +40,7 @@ from .routing import Route, RoutePlan, calibrate, route
 from .rules import AtLeast, Boost, Hide, Pin
 
 if TYPE_CHECKING:
-    from . import agreement, drift, exposure, interleave, ope, records
+    from . import agreement, drift, exposure, federated, interleave, ope, records
 
 __all__ = [
     "DPP",
@@ -101,6 +101,7 @@ __all__ = [
     "dot",
     "drift",
     "exposure",
+    "federated",
     "field",
     "interleave",
     "ope",
@@ -114,7 +115,7 @@ __all__ = [
 ]
 
 # Loaded when they are first used: who only ranks does not wait for them.
-_LATER = frozenset({"agreement", "drift", "exposure", "interleave", "ope", "records"})
+_LATER = frozenset({"agreement", "drift", "exposure", "federated", "interleave", "ope", "records"})
 
 
 def __getattr__(name: str) -> Any:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections.abc import Iterator
+from itertools import islice
 
 
 class Draws:
@@ -27,6 +28,11 @@ class Draws:
     def bit(self) -> bool:
         """A fair coin."""
         return bool(next(self._numbers) >> 63)
+
+    def raw(self, size: int) -> bytes:
+        """So many bytes: the numbers as they come, each little-endian."""
+        count = -(-size // 8)
+        return struct.pack(f"<{count}Q", *islice(self._numbers, count))[:size]
 
 
 def _blocks(start: hashlib._Hash) -> Iterator[int]:
