@@ -49,7 +49,7 @@ pub unsafe extern "C" fn pc_catalog_open(
             )?;
         }
         // With the log beside it, if it has one.
-        let (catalog, _) = durable::open_read(&path, mmap, -1, &|_, _| true)?;
+        let (catalog, _) = durable::open_read(&path, mmap, 1, &|_, _| true)?;
         out.set(Handle::give(catalog));
         Ok(())
     };
