@@ -56,9 +56,10 @@ impl Ranked {
             let slate = &self.slate;
             let text = |text: &str| CString::new(text).ok();
             Texts {
-                ids: (0..slate.len())
-                    .map(|slot| text(&slate.ids.get(slot).to_string()))
-                    .collect(),
+                ids: match &slate.ids {
+                    Ids::Int(ids) => ids.iter().map(|id| text(&id.to_string())).collect(),
+                    Ids::Str(ids) => ids.iter().map(|id| text(id)).collect(),
+                },
                 reasons: slate.reasons().iter().map(|reason| text(reason)).collect(),
                 terms: slate.term_names.iter().map(|name| text(name)).collect(),
                 short_reason: slate.short_reason.as_deref().map(text),
