@@ -7,72 +7,14 @@
  * Exits with 0 when everything held, else prints the line that did not. */
 #define _POSIX_C_SOURCE 200809L
 
-#include "perso_core.h"
+#include "check.h"
 
 #include <pthread.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#define CHECK(condition) check((condition) != 0, #condition, __LINE__)
-/* The call, which names its message `error`, fails with this status and a message that has the text in
- * it. */
-#define FAILS(wanted, text, call)                                                                  \
-    do {                                                                                           \
-        char *error = NULL;                                                                        \
-        pc_status found = (call);                                                                  \
-        if (found != (wanted) || error == NULL || strstr(error, (text)) == NULL) {                 \
-            fprintf(stderr, "line %d: status %d (%s), message %s\n", __LINE__, (int)found,         \
-                    pc_status_name(found), error == NULL ? "none" : error);                        \
-            exit(1);                                                                               \
-        }                                                                                          \
-        pc_string_free(error);                                                                     \
-    } while (0)
-#define SUCCEEDS(call)                                                                             \
-    do {                                                                                           \
-        char *error = (char *)"stale";                                                             \
-        pc_status found = (call);                                                                  \
-        if (found != PC_OK || error != NULL) {                                                     \
-            fprintf(stderr, "line %d: status %d, message %s\n", __LINE__, (int)found, error);      \
-            exit(1);                                                                               \
-        }                                                                                          \
-    } while (0)
 
 enum { DIM = 8, K = 7, THREADS = 4, TURNS = 10 };
 
 static const float QUERY[DIM] = {0.1f,  -0.7f, 0.3f,  1e-3f,
                                  0.5f,  0.25f, -1.5f, (float)(16777217.0 / 1e8)};
-
-static void check(int held, const char *condition, int line) {
-    if (!held) {
-        fprintf(stderr, "line %d: not so: %s\n", line, condition);
-        exit(1);
-    }
-}
-
-static char *read_text(const char *path) {
-    FILE *file = fopen(path, "rb");
-    long size;
-    char *text;
-    CHECK(file != NULL);
-    CHECK(fseek(file, 0, SEEK_END) == 0);
-    size = ftell(file);
-    CHECK(size >= 0);
-    rewind(file);
-    text = malloc((size_t)size + 1);
-    CHECK(text != NULL);
-    CHECK(fread(text, 1, (size_t)size, file) == (size_t)size);
-    text[size] = '\0';
-    fclose(file);
-    return text;
-}
-
-static void write_text(const char *path, const char *text) {
-    FILE *file = fopen(path, "wb");
-    CHECK(file != NULL);
-    CHECK(fwrite(text, 1, strlen(text), file) == strlen(text));
-    CHECK(fclose(file) == 0);
-}
 
 static void describe_and_search(const pc_catalog *catalog) {
     char *hash = NULL;
@@ -201,7 +143,7 @@ int main(int count, char **paths) {
     pc_string_free(replayed);
     pc_catalog_free(mapped);
     pc_catalog_free(catalog);
-    free(request);
-    free(policy);
+    free_bytes(request);
+    free_bytes(policy);
     return 0;
 }

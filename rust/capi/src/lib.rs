@@ -1,14 +1,14 @@
 //! C ABI of `perso_core`: what a program without Python links against. `include/perso_core.h` is the
 //! reference for its users; nothing here ranks or searches, it converts and calls the core.
 //!
-//! - `entry`: the exported functions;
-//! - `border`: pointers in, values and messages out, and the wall that no panic crosses;
+//! - `entry/`: the exported functions, a file for each noun;
+//! - `border/`: handles, pointers in, values and messages out, and the wall that no panic crosses;
 //! - `status`: the numbers that functions return;
-//! - `request`: the JSON document of a request.
+//! - `request/`: the JSON document of a request.
 //!
-//! A catalog behind a handle never changes, so any number of threads may use it at once.
+//! What is behind a handle never changes, or has a lock (profiles), so any number of threads may use it at once.
 
-// Two files touch the caller's memory; everything else is safe.
+// Two folders touch the caller's memory; everything else is safe.
 #![deny(unsafe_code)]
 
 #[allow(unsafe_code)]
@@ -18,6 +18,6 @@ mod entry;
 mod request;
 mod status;
 
-pub use border::PcCatalog;
+pub use border::Handle;
 pub use entry::*;
 pub use status::Status;

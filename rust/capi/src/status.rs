@@ -1,6 +1,7 @@
 //! What a call returns: numbers that keep their meaning for ever.
 
 use std::ffi::CStr;
+use std::io::ErrorKind;
 
 use perso_core::error::Error;
 
@@ -31,11 +32,13 @@ pub enum Status {
     TextIds = 9,
     /// The work was told to stop.
     Interrupted = 10,
+    /// Memory that could not be had.
+    NoMemory = 11,
 }
 
 impl Status {
     /// Every status, in order of its number.
-    pub const ALL: [Status; 11] = [
+    pub const ALL: [Status; 12] = [
         Status::Ok,
         Status::NullArgument,
         Status::InvalidValue,
@@ -47,6 +50,7 @@ impl Status {
         Status::Panic,
         Status::TextIds,
         Status::Interrupted,
+        Status::NoMemory,
     ];
 
     /// The status with this number.
@@ -70,6 +74,7 @@ impl Status {
             Status::Panic => c"panic",
             Status::TextIds => c"text_ids",
             Status::Interrupted => c"interrupted",
+            Status::NoMemory => c"no_memory",
         }
     }
 }
@@ -82,6 +87,7 @@ impl From<&Error> for Status {
             Error::Missing { .. } => Status::Missing,
             Error::Format(_) | Error::Capsule { .. } => Status::Format,
             Error::Replay(_) => Status::Replay,
+            Error::Io(error) if error.kind() == ErrorKind::OutOfMemory => Status::NoMemory,
             Error::Io(_) => Status::Io,
             Error::Interrupted => Status::Interrupted,
             // No C call hands over code of the caller's that may fail.

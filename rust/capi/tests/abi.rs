@@ -39,7 +39,14 @@ fn statuses_and_version_are_those_of_the_header() {
         assert_eq!(name, c"unknown");
     }
     assert!(header.contains(&format!("#define PC_ABI_VERSION {ABI_VERSION}\n")));
-    assert!(header.contains(&format!("#define PC_OPEN_MMAP UINT32_C({OPEN_MMAP})")));
+    for (name, flag) in [
+        ("OPEN_MMAP", OPEN_MMAP),
+        ("OPEN_IN_PLACE", OPEN_IN_PLACE),
+        ("RECORD_PERSONAL", RECORD_PERSONAL),
+    ] {
+        let define = format!("#define PC_{name} UINT32_C({flag})");
+        assert!(header.contains(&define), "{define}");
+    }
     assert_eq!(pc_abi_version(), ABI_VERSION);
 }
 

@@ -1,138 +1,317 @@
-//! A program in C, compiled and linked here, gets from the library what the core gives to Rust.
+//! Programs in C, compiled by each compiler at hand, linked in each way, and run plainly, under sanitizers and under
+//! valgrind, get from the library what the core gives to Rust.
 
 mod support;
 
+use std::fmt::Write as _;
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 
+use perso_core::catalog::Catalog;
+use perso_core::ids::Ids;
+use perso_core::profile::{Plan, Profile};
+use perso_core::rank::{self, Eligibility, Policy, Request, Signals, Slate, UserVectors};
+use support::build::*;
 use support::*;
 
-/// The folder of the libraries that this test was built beside: cargo puts all kinds of the crate's
-/// library there before it runs a test of the crate.
-fn libraries() -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    test.parent().unwrap().to_owned()
+/// How a program is built and run.
+#[derive(Clone, Copy, Debug)]
+enum Way {
+    Dynamic,
+    Static,
+    /// AddressSanitizer with its leak check, and UndefinedBehaviorSanitizer.
+    Sanitized,
+    Valgrind,
 }
 
-/// What a static library needs of the system, where that is known.
-fn static_library() -> Option<(PathBuf, &'static [&'static str])> {
-    let needs: &[&str] = if cfg!(all(target_os = "linux", target_env = "gnu")) {
-        &["-lgcc_s", "-lutil", "-lrt", "-lpthread", "-lm", "-ldl"]
-    } else if cfg!(target_os = "macos") {
-        &["-lc", "-lm"]
-    } else {
+const SANITIZERS: [&str; 4] = [
+    "-g",
+    "-fsanitize=address,undefined",
+    "-fno-sanitize-recover=all",
+    "-fno-omit-frame-pointer",
+];
+
+/// Compiles a program and gives the command that runs it; `None`, having said why, where a tool is not there.
+fn build(compiler: &str, source: &str, folder: &Path, way: Way) -> Option<Command> {
+    if !has(compiler) {
+        skip(&format!(
+            "there is no `{compiler}`, so {source} was not built with it"
+        ));
         return None;
-    };
-    Some((libraries().join("libperso_core_capi.a"), needs))
-}
-
-fn compiler() -> Option<Command> {
-    let found = Command::new("cc").arg("--version").output().is_ok();
-    if !found {
-        // Written to the stream itself, because the test harness swallows what a passing test prints.
-        let _ = writeln!(
-            std::io::stderr(),
-            "skipped: there is no C compiler `cc` on PATH, so the C program was not built"
-        );
     }
-    found.then(|| Command::new("cc"))
-}
-
-fn run(command: &mut Command) -> String {
-    let output = command.output().unwrap();
-    let [out, err] = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
-    assert!(
-        output.status.success(),
-        "{command:?}: {}\n{out}\n{err}",
-        output.status
-    );
-    out
-}
-
-/// Has the compiler make the C program, with warnings as errors; what to link it with is to follow.
-fn compile(compiler: &mut Command, program: &Path) {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    compiler
+    if matches!(way, Way::Valgrind) && !has("valgrind") {
+        skip(&format!(
+            "there is no `valgrind`, so {source} was not run under it"
+        ));
+        return None;
+    }
+    let program = folder.join(format!("{source}-{compiler}-{way:?}"));
+    let mut command = compile(compiler, source, &program);
+    match way {
+        Way::Dynamic => link_dynamic(&mut command),
+        Way::Static | Way::Valgrind => {
+            command.arg("-g");
+            if !link_static(&mut command) {
+                return None;
+            }
+        }
+        Way::Sanitized => {
+            command.args(SANITIZERS);
+            if !sanitizes(compiler, folder) || !link_static(&mut command) {
+                skip(&format!(
+                    "`{compiler}` has no sanitizers here, so {source} was not run under them"
+                ));
+                return None;
+            }
+        }
+    }
+    run(&mut command);
+    if !matches!(way, Way::Valgrind) {
+        return Some(Command::new(program));
+    }
+    let mut valgrind = Command::new("valgrind");
+    valgrind
+        .args(["--quiet", "--error-exitcode=9", "--leak-check=full"])
         .args([
-            "-std=c99",
-            "-pedantic",
-            "-Wall",
-            "-Wextra",
-            "-Werror",
-            "-pthread",
+            "--show-leak-kinds=definite,indirect",
+            "--errors-for-leak-kinds=definite,indirect",
         ])
-        .arg("-I")
-        .arg(here.join("include"))
-        .arg(here.join("ctest/roundtrip.c"))
-        .arg("-o")
         .arg(program);
+    Some(valgrind)
 }
 
-fn gets_what_the_core_gives(program: &Path, folder: &Path) {
-    let core = int_catalog();
-    let catalog = save(&core, folder, "shop.pc");
+/// Whether a program with sanitizers can be linked and run: their run-time is a package of its own.
+fn sanitizes(compiler: &str, folder: &Path) -> bool {
+    let source = folder.join("empty.c");
+    fs::write(&source, "int main(void) { return 0; }\n").unwrap();
+    let program = folder.join(format!("empty-{compiler}"));
+    let mut command = Command::new(compiler);
+    command.args(SANITIZERS).arg(source).arg("-o").arg(&program);
+    let linked = command.output().is_ok_and(|output| output.status.success());
+    let ran = Command::new(&program).output();
+    linked && ran.is_ok_and(|output| output.status.success())
+}
+
+/// The files that the programs are given.
+struct Files<'a> {
+    folder: &'a Path,
+    core: Catalog,
+}
+
+impl Files<'_> {
+    fn write(&self, name: &str, content: &[u8]) -> PathBuf {
+        let path = self.folder.join(name);
+        fs::write(&path, content).unwrap();
+        path
+    }
+
+    fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.folder.join(name)).unwrap()
+    }
+}
+
+fn roundtrip(compiler: &str, way: Way) {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let Some(mut program) = build(compiler, "roundtrip.c", folder, way) else {
+        return;
+    };
+    let files = Files {
+        folder,
+        core: int_catalog(),
+    };
+    let core = &files.core;
+    let catalog = save(core, folder, "shop.pc");
     let mut bytes = fs::read(&catalog).unwrap();
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
-    let write = |name: &str, content: &[u8]| {
-        let path = folder.join(name);
-        fs::write(&path, content).unwrap();
-        path
-    };
-    let (record, replayed) = (folder.join("record.json"), folder.join("replayed.json"));
-    let printed = run(Command::new(program).args([
+    let printed = run(program.args([
         &catalog,
         &save(&text_catalog(), folder, "texts.pc"),
-        &write("damaged.pc", &bytes),
-        &write("request.json", request_json().as_bytes()),
-        &write("policy.json", POLICY.as_bytes()),
-        &record,
-        &replayed,
+        &files.write("damaged.pc", &bytes),
+        &files.write("request.json", request_json().as_bytes()),
+        &files.write("policy.json", POLICY.as_bytes()),
+        &folder.join("record.json"),
+        &folder.join("replayed.json"),
     ]));
 
     let mut described = format!("hash {}\nlen {}\n", core.content_hash(), core.len());
-    for (id, bits) in hits_of_core(&core, 7) {
-        described += &format!("hit {id} {bits:08x}\n");
+    for (id, bits) in hits_of_core(core, 7) {
+        writeln!(described, "hit {id} {bits:08x}").unwrap();
     }
     // Once from the file as read, once from the file as mapped.
     assert_eq!(printed, described.repeat(2));
-    let expected = record_of_core(&core);
-    assert_eq!(fs::read_to_string(record).unwrap(), expected);
-    assert_eq!(fs::read_to_string(replayed).unwrap(), expected);
+    let expected = record_of_core(core);
+    assert_eq!(files.read("record.json"), expected);
+    assert_eq!(files.read("replayed.json"), expected);
+}
+
+const PLAN: &str = r#"{"schema": "perso_core.profile/1", "space": "cf", "kinds": {"click": 1.0, "skip": -0.5},
+    "half_life_us": 1800000000, "prior_strength": 2.0, "short_weight": 0.5}"#;
+
+/// What `slates.c` lets the profile see.
+fn learned(core: &Catalog) -> Profile {
+    let plan = Arc::new(Plan::parse(PLAN).unwrap());
+    let mut profile = Profile::new(plan, CF_DIM, None).unwrap();
+    let vector = |i: usize| {
+        let row = core.id_map().require_all(&Ids::Int(vec![id(i)])).unwrap()[0];
+        let mut vector = [0.0; CF_DIM];
+        let cf = core.space("cf").unwrap();
+        core.vectors(cf).get(row, &mut vector);
+        vector
+    };
+    for (item, kind, before) in [
+        (vector(7), "click", 5_000_000),
+        (vector(30), "skip", 4_000_000),
+        ([0.25, -1.0, 0.5, 2.0], "click", 9_000_000),
+        (vector(44), "click", 1_000_000),
+    ] {
+        profile.observe(&item, kind, AT - before).unwrap();
+    }
+    profile
+}
+
+fn slate_of_core(core: &Catalog, profile: &Profile) -> Slate {
+    let request = Request {
+        user: Some(vec![
+            ("content".into(), CONTENT.to_vec().into()),
+            ("cf".into(), profile.vector(AT).unwrap().into()),
+        ]),
+        k: 10,
+        eligible: Eligibility::all(core.id_map()),
+        signals: Arc::new(Signals::new()),
+        at: AT,
+        seed: SEED,
+        request_id: "küche-2".into(),
+        target: None,
+        pins: Default::default(),
+        allow: None,
+        budget_us: None,
+        route: None,
+    };
+    let policy = Arc::new(Policy::parse(POLICY).unwrap());
+    rank::rank(core, &policy, &request).unwrap()
+}
+
+/// What `slates.c` prints of a slate.
+fn described(slate: &Slate) -> String {
+    let Ids::Int(ids) = &slate.ids else {
+        panic!("the catalog has integer ids")
+    };
+    let mut out = String::new();
+    for (id, reason) in ids.iter().zip(slate.reasons()) {
+        writeln!(out, "{id}: {reason}").unwrap();
+    }
+    let mut line = |name: &str, numbers: &[f64]| {
+        write!(out, "{name}").unwrap();
+        for x in numbers {
+            write!(out, " {:016x}", x.to_bits()).unwrap();
+        }
+        out.push('\n');
+    };
+    for name in &slate.term_names {
+        line(name, &slate.term(name).unwrap());
+    }
+    line("scores", &slate.scores);
+    line("propensities", &slate.propensities());
+    out += "explored";
+    for explored in slate.explored() {
+        write!(out, " {}", u8::from(explored)).unwrap();
+    }
+    out + &format!("\npath {}\n", slate.path.as_str())
+}
+
+fn slates(compiler: &str, way: Way) {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let Some(mut program) = build(compiler, "slates.c", folder, way) else {
+        return;
+    };
+    let files = Files {
+        folder,
+        core: int_catalog(),
+    };
+    let request = format!(
+        r#"{{"k": 10, "at": {AT}, "seed": {SEED}, "request_id": "küche-2",
+             "user": {{"content": {CONTENT:?}}}}}"#
+    );
+    let printed = run(program.args([
+        &save(&files.core, folder, "shop.pc"),
+        &save(&text_catalog(), folder, "texts.pc"),
+        &files.write("plan.json", PLAN.as_bytes()),
+        &files.write("request.json", request.as_bytes()),
+        &files.write("policy.json", POLICY.as_bytes()),
+        folder,
+    ]));
+    let profile = learned(&files.core);
+    let slate = slate_of_core(&files.core, &profile);
+    assert_eq!(printed, described(&slate));
+    assert_eq!(
+        fs::read(folder.join("profile.bin")).unwrap(),
+        profile.to_bytes()
+    );
+    for (name, user) in [
+        ("record.json", UserVectors::Included),
+        ("without.json", UserVectors::Hashed),
+    ] {
+        let expected = rank::record_json(&slate, &files.core, user).unwrap();
+        assert_eq!(files.read(name), expected);
+    }
 }
 
 #[test]
-fn linked_with_the_dynamic_library() {
-    let Some(mut compiler) = compiler() else {
-        return;
-    };
-    let folder = tempfile::tempdir().unwrap();
-    let program = folder.path().join("dynamic");
-    compile(&mut compiler, &program);
-    let libraries = libraries();
-    compiler
-        .arg("-L")
-        .arg(&libraries)
-        .arg("-lperso_core_capi")
-        .arg("-Xlinker")
-        .arg("-rpath")
-        .arg("-Xlinker")
-        .arg(&libraries);
-    run(&mut compiler);
-    gets_what_the_core_gives(&program, folder.path());
+fn gcc_dynamic() {
+    roundtrip("gcc", Way::Dynamic);
+    slates("gcc", Way::Dynamic);
 }
 
 #[test]
-fn linked_with_the_static_library() {
-    let (Some((library, needs)), Some(mut compiler)) = (static_library(), compiler()) else {
-        return;
-    };
+fn gcc_static() {
+    roundtrip("gcc", Way::Static);
+    slates("gcc", Way::Static);
+}
+
+#[test]
+fn gcc_sanitized() {
+    roundtrip("gcc", Way::Sanitized);
+    slates("gcc", Way::Sanitized);
+}
+
+#[test]
+fn clang_dynamic() {
+    roundtrip("clang", Way::Dynamic);
+    slates("clang", Way::Dynamic);
+}
+
+#[test]
+fn clang_static() {
+    roundtrip("clang", Way::Static);
+    slates("clang", Way::Static);
+}
+
+#[test]
+fn clang_sanitized() {
+    roundtrip("clang", Way::Sanitized);
+    slates("clang", Way::Sanitized);
+}
+
+#[test]
+fn valgrind() {
+    roundtrip("gcc", Way::Valgrind);
+    slates("gcc", Way::Valgrind);
+}
+
+#[test]
+fn memory_that_cannot_be_had_is_a_status() {
     let folder = tempfile::tempdir().unwrap();
-    let program = folder.path().join("static");
-    compile(&mut compiler, &program);
-    compiler.arg(&library).args(needs);
-    run(&mut compiler);
-    gets_what_the_core_gives(&program, folder.path());
+    if let Some(mut program) = build("gcc", "memory.c", folder.path(), Way::Static) {
+        let output = program.output().unwrap();
+        if output.status.code() == Some(77) {
+            return skip("the address space of a process cannot be limited here");
+        }
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{told}");
+    }
 }

@@ -15,7 +15,7 @@ pub fn write_meta(writer: &mut Writer<'_>, meta: &impl Serialize) {
 }
 
 /// Reads the JSON description of a file.
-pub fn read_meta<T: DeserializeOwned>(reader: &mut Reader) -> Result<T> {
+pub fn read_meta<T: DeserializeOwned>(reader: &mut Reader<'_>) -> Result<T> {
     serde_json::from_slice(&reader.owned::<u8>("meta")?)
         .map_err(|error| Error::format(format!("the file's description is damaged: {error}")))
 }
@@ -37,7 +37,7 @@ pub fn write_ids<'a>(writer: &mut Writer<'a>, ids: &'a IdMap) {
 }
 
 /// Reads ids and live flags.
-pub fn read_ids(reader: &mut Reader) -> Result<IdMap> {
+pub fn read_ids(reader: &mut Reader<'_>) -> Result<IdMap> {
     let live: Vec<u8> = reader.owned("live")?;
     if live.iter().any(|flag| *flag > 1) {
         return Err(Error::format("a live flag is neither 0 nor 1"));

@@ -188,8 +188,47 @@ fn a_catalog_with_all_column_types() {
     let path = folder.path().join("catalog");
     catalog(&path);
     damage_everywhere(&path, &|path, mmap| {
-        Catalog::open(path, mmap).map(|catalog| catalog_content(&catalog))
+        let opened = Catalog::open(path, mmap).map(|catalog| catalog_content(&catalog));
+        if !mmap {
+            // The same bytes from memory: the same answer.
+            let bytes = std::fs::read(path).unwrap();
+            let again = Catalog::of_bytes(&bytes).map(|catalog| catalog_content(&catalog));
+            assert_eq!(format!("{again:?}"), format!("{opened:?}"));
+        }
+        opened
     });
+}
+
+/// Bytes that lie as a file's pages do are read in place, and others are copied as far as they have to be.
+#[test]
+fn a_catalog_in_memory_that_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("catalog");
+    catalog(&path);
+    let file = std::fs::read(&path).unwrap();
+    let read = Catalog::open(&path, false).unwrap();
+    let mapped = Catalog::open(&path, true).unwrap();
+    assert!(mapped.heap_bytes() < read.heap_bytes());
+    for (offset, heap) in [
+        (0, mapped.heap_bytes()..=mapped.heap_bytes()),
+        (4, mapped.heap_bytes()..=read.heap_bytes()),
+        (1, mapped.heap_bytes() + 1..=read.heap_bytes()),
+    ] {
+        // Words, so that it is known where they begin. They are never given back: they stay.
+        let room = vec![0u64; file.len() / 8 + 2].leak();
+        let memory: &'static mut [u8] = bytemuck::cast_slice_mut(room);
+        memory[offset..offset + file.len()].copy_from_slice(&file);
+        let bytes: &'static [u8] = &memory[offset..offset + file.len()];
+        let catalog = Catalog::of_static(bytes).unwrap();
+        assert_eq!(catalog_content(&catalog), catalog_content(&read));
+        assert!(
+            heap.contains(&catalog.heap_bytes()),
+            "{offset}: {heap:?} {}",
+            catalog.heap_bytes()
+        );
+        let refused = Catalog::of_static(&bytes[..bytes.len() - 1]);
+        assert!(matches!(refused, Err(Error::Format(_))));
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! says to them without any border.
 #![allow(dead_code)] // each test file uses its own selection
 
+pub mod build;
 pub mod calls;
 
 use std::path::{Path, PathBuf};

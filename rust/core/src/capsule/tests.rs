@@ -150,6 +150,8 @@ fn request(capsule: &Capsule, dim: usize, exclude: Option<&Ids>) -> Request {
         target: None,
         pins: Default::default(),
         allow: None,
+        budget_us: None,
+        route: None,
     }
 }
 

@@ -74,19 +74,34 @@ impl Catalog {
     /// the one that was written; in a mapped file, whose opening is to be quick, the sum of the facts' hashes is
     /// taken from it, which a checksum guards as it does everything else.
     pub fn open(path: &Path, mmap: bool) -> Result<Self> {
-        let mut reader = Reader::open(path, Kind::Catalog, mmap)?;
-        let meta: Meta = idfile::read_meta(&mut reader)?;
-        let ids = idfile::read_ids(&mut reader)?;
+        Self::read(&mut Reader::open(path, Kind::Catalog, mmap)?, mmap)
+    }
+
+    /// Reads a catalog from the bytes of its file, of which nothing is kept. All of it is checked, as in a file that is
+    /// not mapped.
+    pub fn of_bytes(bytes: &[u8]) -> Result<Self> {
+        Self::read(&mut Reader::of_bytes(bytes, Kind::Catalog)?, false)
+    }
+
+    /// The same in place, as in a mapped file: vectors, graphs and ids of numbers lie in `bytes` where these begin at a
+    /// multiple of 8, and what is not aligned for its numbers is copied.
+    pub fn of_static(bytes: &'static [u8]) -> Result<Self> {
+        Self::read(&mut Reader::of_static(bytes, Kind::Catalog)?, true)
+    }
+
+    fn read(reader: &mut Reader<'_>, in_place: bool) -> Result<Self> {
+        let meta: Meta = idfile::read_meta(reader)?;
+        let ids = idfile::read_ids(reader)?;
         let damaged = |error: Error| Error::format(format!("the file's description: {error}"));
         let empty = Catalog::new(meta.spaces.clone()).map_err(damaged)?;
         let mut spaces = Vec::with_capacity(meta.spaces.len());
         for (i, (_, spec)) in meta.spaces.into_iter().enumerate() {
-            let space = Vectors::read(spec, &format!("s{i}."), &ids, &mut reader)?;
+            let space = Vectors::read(spec, &format!("s{i}."), &ids, reader)?;
             spaces.push(Arc::new(space));
         }
         let mut columns = BTreeMap::new();
         for (i, (name, kind)) in meta.columns.into_iter().enumerate() {
-            let column = read_column(&mut reader, i, kind)?;
+            let column = read_column(reader, i, kind)?;
             if column.len() != ids.rows_len() {
                 return Err(Error::format(format!(
                     "attribute {name:?} has {} values beside {} ids",
@@ -111,7 +126,7 @@ impl Catalog {
             indexed: Indexed::default(),
         };
         catalog.hash = match meta.facts {
-            Some(facts) if mmap => ContentHash(facts),
+            Some(facts) if in_place => ContentHash(facts),
             _ => catalog.recomputed_hash(),
         };
         let found = if reader.version() < FACTS {
@@ -141,7 +156,7 @@ fn write_column(writer: &mut Writer<'_>, i: usize, column: &Column) {
     writer.add_owned(format!("c{i}.dict_bytes"), &parts.dict_bytes);
 }
 
-fn read_column(reader: &mut Reader, i: usize, kind: ColumnType) -> Result<Column> {
+fn read_column(reader: &mut Reader<'_>, i: usize, kind: ColumnType) -> Result<Column> {
     let parts = Parts {
         validity: reader.owned(&format!("c{i}.validity"))?,
         bools: reader.owned(&format!("c{i}.bools"))?,

@@ -15,26 +15,78 @@ use crate::store::Buf;
 
 /// An open file whose header and table were found good.
 #[derive(Debug)]
-pub struct Reader {
+pub struct Reader<'a> {
     version: u32,
-    file: File,
+    input: Input<'a>,
     map: Option<Arc<Mapping>>,
     sections: HashMap<String, (Range<usize>, u32)>,
 }
 
-impl Reader {
+/// Where the bytes of a file are.
+#[derive(Debug)]
+enum Input<'a> {
+    File(File),
+    Memory(&'a [u8]),
+}
+
+impl Input<'_> {
+    /// Fills `into` with the bytes from `at` on.
+    fn read_at(&mut self, at: usize, into: &mut [u8]) -> Result<()> {
+        match self {
+            Input::File(file) => {
+                file.seek(SeekFrom::Start(at as u64))?;
+                file.read_exact(into)?;
+            }
+            Input::Memory(bytes) => {
+                let found = bytes.get(at..).and_then(|rest| rest.get(..into.len()));
+                let found = found.ok_or_else(|| Error::format("the file was cut off"))?;
+                into.copy_from_slice(found);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<'a> Reader<'a> {
     /// Opens a file of the given kind; with `mmap`, large sections are read in place.
     pub fn open(path: &Path, kind: Kind, mmap: bool) -> Result<Self> {
-        let mut file = File::open(path)?;
+        let file = File::open(path)?;
         let size = file.metadata()?.len();
         let size = usize::try_from(size).map_err(|_| Error::format("the file is too large"))?;
+        let mut reader = Self::of(Input::File(file), size, kind)?;
+        if mmap {
+            if let Input::File(file) = &reader.input {
+                let map = Mapping::new(file)?;
+                if map.bytes().len() != size {
+                    return Err(Error::format("the file changed while it was opened"));
+                }
+                reader.map = Some(Arc::new(map));
+            }
+        }
+        Ok(reader)
+    }
+
+    /// Reads the bytes of a file, of which nothing is kept.
+    pub fn of_bytes(bytes: &'a [u8], kind: Kind) -> Result<Self> {
+        Self::of(Input::Memory(bytes), bytes.len(), kind)
+    }
+
+    /// Reads the bytes of a file that somebody else holds for as long as the process runs. Large sections are read in
+    /// place where they are aligned for their numbers: all are where the bytes begin at a multiple of 8.
+    pub fn of_static(bytes: &'static [u8], kind: Kind) -> Result<Self> {
+        let mut reader = Self::of(Input::Memory(bytes), bytes.len(), kind)?;
+        reader.map = Some(Arc::new(Mapping::of_static(bytes)));
+        Ok(reader)
+    }
+
+    fn of(mut input: Input<'a>, size: usize, kind: Kind) -> Result<Self> {
         if size < HEADER {
             return Err(Error::format(format!(
                 "not a perso_core file: {size} bytes, less than a header"
             )));
         }
         let mut header = [0u8; HEADER];
-        file.read_exact(&mut header)?;
+        input.read_at(0, &mut header)?;
         if header[..8] != MAGIC {
             return Err(Error::format(
                 "not a perso_core file: it starts with other bytes",
@@ -69,24 +121,15 @@ impl Reader {
             return Err(Error::format(format!("the file claims {count} sections")));
         }
         let mut table = vec![0u8; table_end - HEADER];
-        file.read_exact(&mut table)?;
+        input.read_at(HEADER, &mut table)?;
         if crc32fast::hash(&table) != u32_at(&header, 20) {
             return Err(Error::format("the file's section table is damaged"));
         }
-        let sections = parse_table(&table, table_end, size)?;
-        let map = if mmap {
-            Some(Arc::new(Mapping::new(&file)?))
-        } else {
-            None
-        };
-        if map.as_ref().is_some_and(|map| map.bytes().len() != size) {
-            return Err(Error::format("the file changed while it was opened"));
-        }
         Ok(Reader {
             version,
-            file,
-            map,
-            sections,
+            input,
+            map: None,
+            sections: parse_table(&table, table_end, size)?,
         })
     }
 
@@ -114,16 +157,16 @@ impl Reader {
                 range.len()
             )));
         }
-        let buf = match &self.map {
-            // Sections start at multiples of 64 and maps at pages, so any number type is aligned: an
-            // unaligned table entry was refused when it was parsed.
-            Some(map) => Buf::mapped(map, range)
-                .ok_or_else(|| Error::format(format!("section {name:?} lies outside the file")))?,
+        // Sections start at multiples of 64 and maps at pages, so in a mapped file any number type is aligned:
+        // an unaligned table entry was refused when it was parsed. Memory may begin anywhere.
+        let map = self.map.as_ref();
+        let buf = match map.and_then(|map| Buf::mapped(map, range.clone())) {
+            Some(buf) => buf,
             None => {
                 let mut values = Buf::<T>::with_capacity(range.len() / width);
-                self.file.seek(SeekFrom::Start(range.start as u64))?;
                 values.extend_with(range.len() / width, |slots| {
-                    self.file.read_exact(bytemuck::cast_slice_mut(slots))
+                    self.input
+                        .read_at(range.start, bytemuck::cast_slice_mut(slots))
                 })?;
                 values
             }

@@ -11,9 +11,19 @@ fn sample(path: &std::path::Path) {
 }
 
 fn read_all(path: &std::path::Path, mmap: bool) -> crate::error::Result<(Vec<u32>, Vec<u8>)> {
-    let mut reader = Reader::open(path, Kind::Index, mmap)?;
-    assert!(reader.owned::<f32>("empty")?.is_empty());
-    Ok((reader.owned("numbers")?, reader.owned("bytes")?))
+    let read = |mut reader: Reader<'_>| {
+        assert!(reader.owned::<f32>("empty")?.is_empty());
+        Ok((reader.owned("numbers")?, reader.owned("bytes")?))
+    };
+    let found = Reader::open(path, Kind::Index, mmap).and_then(read);
+    // From memory it is the same, to the message.
+    let bytes = std::fs::read(path).unwrap();
+    let copied = Reader::of_bytes(&bytes, Kind::Index).and_then(read);
+    let placed = Reader::of_static(bytes.leak(), Kind::Index).and_then(read);
+    for other in [copied, placed] {
+        assert_eq!(format!("{other:?}"), format!("{found:?}"));
+    }
+    found
 }
 
 #[test]

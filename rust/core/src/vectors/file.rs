@@ -59,7 +59,7 @@ impl Vectors {
     }
 
     /// Reads a space back from a file, some rows of which hold no item any more.
-    pub fn read(spec: Spec, prefix: &str, ids: &IdMap, reader: &mut Reader) -> Result<Self> {
+    pub fn read(spec: Spec, prefix: &str, ids: &IdMap, reader: &mut Reader<'_>) -> Result<Self> {
         spec.check()
             .map_err(|error| Error::format(format!("the file's description: {error}")))?;
         let store = read_store(&spec, spec.dtype, prefix, reader)?;
@@ -132,7 +132,12 @@ fn write_store<'a>(store: &'a VectorStore, prefix: &str, writer: &mut Writer<'a>
     writer.add(format!("{prefix}norms"), store.norms());
 }
 
-fn read_store(spec: &Spec, dtype: Dtype, prefix: &str, reader: &mut Reader) -> Result<VectorStore> {
+fn read_store(
+    spec: &Spec,
+    dtype: Dtype,
+    prefix: &str,
+    reader: &mut Reader<'_>,
+) -> Result<VectorStore> {
     let name = |part: &str| format!("{prefix}{part}");
     let data = match dtype {
         Dtype::F32 => Data::F32(reader.section(&name("vectors"))?),
@@ -151,7 +156,7 @@ fn read_local(
     store: &VectorStore,
     graph: &Graph,
     prefix: &str,
-    reader: &mut Reader,
+    reader: &mut Reader<'_>,
 ) -> Result<Option<LocalCodes>> {
     let name = |part: &str| format!("{prefix}{part}");
     match (spec.layout, reader.has(&name(LOCAL))) {
@@ -172,7 +177,7 @@ fn read_graph(
     spec: &Spec,
     rows: usize,
     prefix: &str,
-    reader: &mut Reader,
+    reader: &mut Reader<'_>,
 ) -> Result<Option<Graph>> {
     let name = |part: &str| format!("{prefix}{part}");
     if !reader.has(&name("links")) {

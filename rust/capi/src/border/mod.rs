@@ -6,26 +6,21 @@
 //! object can have are found here; the rest of the promise cannot be checked, and every `SAFETY`
 //! comment below rests on it.
 
+mod arrays;
+mod handle;
+
 use std::any::Any;
 use std::ffi::{c_char, CStr, CString};
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::path::PathBuf;
 use std::ptr;
 
-use perso_core::catalog::Catalog;
 use perso_core::error::Error;
 
 use crate::status::Status;
 
-/// What `pc_catalog` of the header points to. It is never changed, so shared references to it may be
-/// made on any thread at any time before it is freed.
-#[derive(Debug)]
-pub struct PcCatalog(pub(crate) Catalog);
-
-const _: () = {
-    const fn shared_by_threads<T: Send + Sync>() {}
-    shared_by_threads::<PcCatalog>();
-};
+pub(crate) use arrays::{array_in, bytes_in_place, optional_array_in, room_for, OutArray};
+pub use handle::Handle;
 
 /// Why a call did not do what it was asked.
 #[derive(Debug)]
@@ -51,6 +46,14 @@ impl Failure {
         }
     }
 
+    /// Memory that could not be had.
+    pub(crate) fn no_memory(what: &str, bytes: usize) -> Self {
+        Failure {
+            status: Status::NoMemory,
+            message: format!("{what}: {bytes} bytes of memory could not be had"),
+        }
+    }
+
     fn panic(payload: &(dyn Any + Send)) -> Self {
         let text = payload
             .downcast_ref::<&str>()
@@ -73,8 +76,9 @@ pub(crate) unsafe fn call(
     error: *mut *mut c_char,
     body: impl FnOnce() -> Result<(), Failure>,
 ) -> Status {
-    // What a body shares with later calls is an unchanging catalog and search memory that every
-    // search clears before it uses it: a panic leaves nothing behind that could be seen half done.
+    // What a body shares with later calls is what never changes (catalogs, capsules, slates), search
+    // memory that every search clears before it uses it, and profiles, whose lock remembers a panic: nothing
+    // is left behind that could be seen half done.
     let failure = match catch_unwind(AssertUnwindSafe(body)) {
         Ok(outcome) => outcome.err(),
         Err(payload) => Some(Failure::panic(&*payload)),
@@ -95,13 +99,21 @@ fn message_out(message: &str) -> *mut c_char {
 }
 
 /// A text that the caller frees with `pc_string_free`.
-pub(crate) fn text_out(text: String) -> Result<*mut c_char, Failure> {
+pub(crate) fn text_out(mut text: String) -> Result<*mut c_char, Failure> {
+    let len = text.len();
+    text.try_reserve_exact(1)
+        .map_err(|_| Failure::no_memory("the result", len + 1))?;
     match CString::new(text) {
         Ok(text) => Ok(text.into_raw()),
-        Err(_) => Err(Failure {
-            status: Status::Format,
-            message: "the result has a NUL byte, which a C string cannot hold".into(),
-        }),
+        Err(_) => Err(has_nul()),
+    }
+}
+
+/// Why a text cannot be given to C.
+pub(crate) fn has_nul() -> Failure {
+    Failure {
+        status: Status::Format,
+        message: "the result has a NUL byte, which a C string cannot hold".into(),
     }
 }
 
@@ -116,22 +128,6 @@ pub(crate) unsafe fn text_free(text: *mut c_char) {
     }
 }
 
-/// A catalog that the caller frees with `pc_catalog_free`.
-pub(crate) fn catalog_out(catalog: Catalog) -> *mut PcCatalog {
-    Box::into_raw(Box::new(PcCatalog(catalog)))
-}
-
-/// Takes back what [`catalog_out`] gave.
-///
-/// # Safety
-/// `catalog` is null or came from this library, was not freed yet, and no call is using it.
-pub(crate) unsafe fn catalog_free(catalog: *mut PcCatalog) {
-    if !catalog.is_null() {
-        // SAFETY: every handle this library gives away came from `Box::into_raw`.
-        drop(unsafe { Box::from_raw(catalog) });
-    }
-}
-
 /// Refuses null, and a pointer that no object of its type can have.
 fn check<T>(argument: &str, pointer: *const T) -> Result<(), Failure> {
     if pointer.is_null() {
@@ -142,16 +138,6 @@ fn check<T>(argument: &str, pointer: *const T) -> Result<(), Failure> {
         return Err(Error::invalid(argument, expected, format!("{pointer:p}")).into());
     }
     Ok(())
-}
-
-/// The catalog behind a handle.
-///
-/// # Safety
-/// `catalog` is null or a handle that stays alive until the call returns.
-pub(crate) unsafe fn catalog_in<'a>(catalog: *const PcCatalog) -> Result<&'a Catalog, Failure> {
-    check("catalog", catalog)?;
-    // SAFETY: not null, so it came from `catalog_out` and is alive; nobody ever holds it mutably.
-    Ok(unsafe { &(*catalog).0 })
 }
 
 /// The bytes of a C string.
@@ -175,6 +161,21 @@ pub(crate) unsafe fn text_in<'a>(argument: &str, text: *const c_char) -> Result<
         .map_err(|error| Error::invalid(argument, "text in UTF-8", error).into())
 }
 
+/// The same, or `None` for null.
+///
+/// # Safety
+/// As for [`bytes_in`].
+pub(crate) unsafe fn optional_text_in<'a>(
+    argument: &str,
+    text: *const c_char,
+) -> Result<Option<&'a str>, Failure> {
+    if text.is_null() {
+        return Ok(None);
+    }
+    // SAFETY: the same contract.
+    unsafe { text_in(argument, text) }.map(Some)
+}
+
 /// A path: any bytes where file names are bytes, UTF-8 elsewhere.
 ///
 /// # Safety
@@ -195,30 +196,6 @@ pub(crate) unsafe fn path_in(argument: &str, path: *const c_char) -> Result<Path
     }
 }
 
-/// A copy of an array, so that nothing of the caller's is borrowed while it is searched with.
-///
-/// # Safety
-/// `start` is null or points to `len` values that stay unchanged until the call returns.
-pub(crate) unsafe fn array_in<T: Copy>(
-    argument: &str,
-    start: *const T,
-    len: usize,
-) -> Result<Vec<T>, Failure> {
-    check(argument, start)?;
-    check_len::<T>(argument, len)?;
-    // SAFETY: not null, aligned and no longer than an object can be; the values are there by this
-    // function's contract.
-    Ok(unsafe { std::slice::from_raw_parts(start, len) }.to_vec())
-}
-
-fn check_len<T>(argument: &str, len: usize) -> Result<(), Failure> {
-    let most = isize::MAX as usize / size_of::<T>();
-    if len > most {
-        return Err(Error::invalid(argument, format!("at most {most} entries"), len).into());
-    }
-    Ok(())
-}
-
 /// Where a result goes. It holds `empty` from the start, so that after a failure it holds nothing to
 /// be freed by mistake.
 pub(crate) struct Out<T>(*mut T);
@@ -237,38 +214,6 @@ impl<T> Out<T> {
         // SAFETY: `new` checked the pointer, and its contract lasts as long as `self`. `T` is a number
         // or a pointer: nothing is lost with the value that was there.
         unsafe { self.0.write(value) }
-    }
-}
-
-/// An array of the caller's that results go to. It may be uninitialised, so it is only written.
-pub(crate) struct OutArray<T> {
-    start: *mut T,
-    capacity: usize,
-}
-
-impl<T: Copy> OutArray<T> {
-    /// # Safety
-    /// `start` is null or valid for writing `capacity` values for as long as the `OutArray` lives.
-    pub(crate) unsafe fn new(
-        argument: &str,
-        start: *mut T,
-        capacity: usize,
-    ) -> Result<Self, Failure> {
-        check(argument, start)?;
-        Ok(OutArray { start, capacity })
-    }
-
-    /// Writes the values to the head of the array.
-    pub(crate) fn set(self, values: &[T]) {
-        assert!(
-            values.len() <= self.capacity,
-            "{} results for {} places",
-            values.len(),
-            self.capacity
-        );
-        // SAFETY: the array has room, as was just checked, and is valid for writing by the contract of
-        // `new`. `values` is the library's own memory, so the two do not overlap.
-        unsafe { ptr::copy_nonoverlapping(values.as_ptr(), self.start, values.len()) }
     }
 }
 
@@ -313,39 +258,5 @@ mod tests {
         assert_eq!(status, Status::Missing);
         assert_eq!(message.unwrap(), "no such space: a\u{fffd}b of the caller");
         assert_eq!(text_out("a\0b".into()).unwrap_err().status, Status::Format);
-    }
-
-    #[test]
-    fn lengths_and_addresses_that_cannot_be_are_refused() {
-        let values = [1.0f32, 2.0];
-        // SAFETY: refused before anything is read.
-        let (long, odd) = unsafe {
-            (
-                array_in("query", values.as_ptr(), usize::MAX / 2).unwrap_err(),
-                array_in("query", values.as_ptr().byte_add(1), 1).unwrap_err(),
-            )
-        };
-        assert_eq!(long.status, Status::InvalidValue);
-        assert!(
-            long.message.contains("query: expected at most"),
-            "{}",
-            long.message
-        );
-        assert_eq!(odd.status, Status::InvalidValue);
-        assert!(
-            odd.message.contains("aligned to 4 bytes"),
-            "{}",
-            odd.message
-        );
-    }
-
-    #[test]
-    #[should_panic(expected = "3 results for 2 places")]
-    fn an_array_is_never_written_past_its_end() {
-        let mut places = [0i64; 2];
-        // SAFETY: there are two places.
-        let out = unsafe { OutArray::new("ids_out", places.as_mut_ptr(), 2) };
-        out.unwrap_or_else(|failure| panic!("{failure:?}"))
-            .set(&[1, 2, 3]);
     }
 }

@@ -1,54 +1,27 @@
-//! The exported functions, in the order of the header, which describes them to their callers.
-//!
-//! Each one first empties its results, then turns pointers into references, then calls the core.
-//! All pointers of a call are null or what the header says they are; a `# Safety` section that says
-//! "as the header says" means that.
+//! Catalogs: open, ask, search.
 
 use std::ffi::c_char;
-use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::ptr;
-use std::sync::Arc;
 
 use perso_core::catalog::Catalog;
 use perso_core::durable;
 use perso_core::error::Error;
 use perso_core::ids::Ids;
-use perso_core::rank::{self, Policy, UserVectors};
+use perso_core::rank::{Source, Where};
 use perso_core::vectors::Ask;
 
-use crate::border::{self, call, Failure, Out, OutArray, PcCatalog};
-use crate::request;
+use super::check_flags;
+use crate::border::{self, call, Failure, Handle, Out, OutArray};
 use crate::status::Status;
 
-/// Version of the ABI; `PC_ABI_VERSION` of the header.
-pub const ABI_VERSION: u32 = 1;
+/// What `pc_catalog` of the header is: items that never change, so any number of threads may use them.
+pub type PcCatalog = Handle<Catalog>;
 
 /// Flag of [`pc_catalog_open`]: large sections are read in place; `PC_OPEN_MMAP` of the header.
 pub const OPEN_MMAP: u32 = 1;
 
-/// The version of the ABI that this library has.
-#[unsafe(no_mangle)]
-pub extern "C" fn pc_abi_version() -> u32 {
-    ABI_VERSION
-}
-
-/// The name of a status.
-#[unsafe(no_mangle)]
-pub extern "C" fn pc_status_name(status: i32) -> *const c_char {
-    Status::from_code(status)
-        .map_or(c"unknown", Status::name)
-        .as_ptr()
-}
-
-/// Frees a text.
-///
-/// # Safety
-/// As the header says.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn pc_string_free(text: *mut c_char) {
-    // SAFETY: the caller's promise is that of `text_free`.
-    unsafe { border::text_free(text) }
-}
+/// Flag of [`pc_catalog_open_memory`]: the bytes are read in place; `PC_OPEN_IN_PLACE` of the header.
+pub const OPEN_IN_PLACE: u32 = 2;
 
 /// Opens a catalog file.
 ///
@@ -67,14 +40,50 @@ pub unsafe extern "C" fn pc_catalog_open(
             let out = Out::new("out", out, ptr::null_mut())?;
             (out, border::path_in("path", path)?)
         };
-        if flags & !OPEN_MMAP != 0 {
-            let expected = "0 or PC_OPEN_MMAP";
-            return Err(Error::invalid("flags", expected, format!("{flags:#x}")).into());
-        }
+        check_flags(flags, OPEN_MMAP, "PC_OPEN_MMAP")?;
         let mmap = flags & OPEN_MMAP != 0;
+        if let (false, Ok(about)) = (mmap, path.metadata()) {
+            border::room_for(
+                "the catalog",
+                usize::try_from(about.len()).unwrap_or(usize::MAX),
+            )?;
+        }
         // With the log beside it, if it has one.
-        let (catalog, _) = durable::open_read(&path, mmap, -1, &|_, _| true)?;
-        out.set(border::catalog_out(catalog));
+        let (catalog, _) = durable::open_read(&path, mmap, 1, &|_, _| true)?;
+        out.set(Handle::give(catalog));
+        Ok(())
+    };
+    // SAFETY: as the header says.
+    unsafe { call(error, body) }
+}
+
+/// Opens the bytes of a catalog file.
+///
+/// # Safety
+/// As the header says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn pc_catalog_open_memory(
+    bytes: *const u8,
+    len: usize,
+    flags: u32,
+    out: *mut *mut PcCatalog,
+    error: *mut *mut c_char,
+) -> Status {
+    let body = || {
+        // SAFETY: as the header says. `'static` stands for "until the catalog is freed", which the header has the
+        // caller promise for bytes that are read in place; of the others nothing is kept.
+        let (out, bytes): (_, &'static [u8]) = unsafe {
+            let out = Out::new("out", out, ptr::null_mut())?;
+            (out, border::bytes_in_place("bytes", bytes, len)?)
+        };
+        check_flags(flags, OPEN_IN_PLACE, "PC_OPEN_IN_PLACE")?;
+        let catalog = if flags & OPEN_IN_PLACE != 0 {
+            Catalog::of_static(bytes)
+        } else {
+            border::room_for("the catalog", len)?;
+            Catalog::of_bytes(bytes)
+        }?;
+        out.set(Handle::give(catalog));
         Ok(())
     };
     // SAFETY: as the header says.
@@ -87,10 +96,8 @@ pub unsafe extern "C" fn pc_catalog_open(
 /// As the header says.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn pc_catalog_free(catalog: *mut PcCatalog) {
-    // SAFETY: the caller's promise is that of `catalog_free`.
-    let free = || unsafe { border::catalog_free(catalog) };
-    // Nobody can be told about a panic, and there is nothing left to be done about it.
-    let _ = catch_unwind(AssertUnwindSafe(free));
+    // SAFETY: the caller's promise is that of `free`.
+    unsafe { Handle::free(catalog) }
 }
 
 /// How many items a catalog has.
@@ -105,7 +112,8 @@ pub unsafe extern "C" fn pc_catalog_len(
 ) -> Status {
     let body = || {
         // SAFETY: as the header says.
-        let (out, catalog) = unsafe { (Out::new("out", out, 0)?, border::catalog_in(catalog)?) };
+        let (out, catalog) =
+            unsafe { (Out::new("out", out, 0)?, Handle::look("catalog", catalog)?) };
         out.set(catalog.len());
         Ok(())
     };
@@ -127,7 +135,7 @@ pub unsafe extern "C" fn pc_catalog_content_hash(
         // SAFETY: as the header says.
         let (out, catalog) = unsafe {
             let out = Out::new("out", out, ptr::null_mut())?;
-            (out, border::catalog_in(catalog)?)
+            (out, Handle::look("catalog", catalog)?)
         };
         out.set(border::text_out(catalog.content_hash())?);
         Ok(())
@@ -159,7 +167,7 @@ pub unsafe extern "C" fn pc_catalog_search(
             let count = Out::new("n_out", n_out, 0)?;
             (
                 count,
-                border::catalog_in(catalog)?,
+                Handle::look("catalog", catalog)?,
                 OutArray::new("ids_out", ids_out, k)?,
                 OutArray::new("scores_out", scores_out, k)?,
                 border::text_in("space", space)?,
@@ -174,8 +182,8 @@ pub unsafe extern "C" fn pc_catalog_search(
         // SAFETY: as the header says.
         let query = unsafe { border::array_in("query", query, dim) }?;
         let (found, values) = search(catalog, space, &query, k)?;
-        ids.set(&found);
-        scores.set(&values);
+        ids.fill(&found)?;
+        scores.fill(&values)?;
         count.set(found.len());
         Ok(())
     };
@@ -189,7 +197,7 @@ fn search(
     query: &[f32],
     k: usize,
 ) -> Result<(Vec<i64>, Vec<f32>), Failure> {
-    let eligible = catalog.eligible(rank::Where::All, None)?;
+    let eligible = catalog.eligible(Where::All, None)?;
     let ask = Ask {
         k,
         ef: None,
@@ -211,64 +219,48 @@ fn search(
     }
 }
 
-/// Ranks one request.
+/// The generation of a catalog.
 ///
 /// # Safety
 /// As the header says.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn pc_rank(
+pub unsafe extern "C" fn pc_catalog_generation(
     catalog: *const PcCatalog,
-    request_json: *const c_char,
-    policy_json: *const c_char,
-    record_json_out: *mut *mut c_char,
+    out: *mut u64,
     error: *mut *mut c_char,
 ) -> Status {
     let body = || {
         // SAFETY: as the header says.
-        let (out, catalog, request, policy) = unsafe {
-            let out = Out::new("record_json_out", record_json_out, ptr::null_mut())?;
-            (
-                out,
-                border::catalog_in(catalog)?,
-                border::text_in("request_json", request_json)?,
-                border::text_in("policy_json", policy_json)?,
-            )
-        };
-        let policy = Arc::new(Policy::parse(policy)?);
-        let request = request::parse(request, catalog)?;
-        let slate = rank::rank(catalog, &policy, &request)?;
-        let record = rank::record_json(&slate, catalog, UserVectors::Included)?;
-        out.set(border::text_out(record)?);
+        let (out, catalog) =
+            unsafe { (Out::new("out", out, 0)?, Handle::look("catalog", catalog)?) };
+        out.set(catalog.generation());
         Ok(())
     };
     // SAFETY: as the header says.
     unsafe { call(error, body) }
 }
 
-/// Makes the slate of a record again.
+/// The components of the vectors of a space.
 ///
 /// # Safety
 /// As the header says.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn pc_replay(
+pub unsafe extern "C" fn pc_catalog_dim(
     catalog: *const PcCatalog,
-    record_json: *const c_char,
-    record_json_out: *mut *mut c_char,
+    space: *const c_char,
+    out: *mut usize,
     error: *mut *mut c_char,
 ) -> Status {
     let body = || {
         // SAFETY: as the header says.
-        let (out, catalog, record) = unsafe {
-            let out = Out::new("record_json_out", record_json_out, ptr::null_mut())?;
+        let (out, catalog, name) = unsafe {
             (
-                out,
-                border::catalog_in(catalog)?,
-                border::text_in("record_json", record_json)?,
+                Out::new("out", out, 0)?,
+                Handle::look("catalog", catalog)?,
+                border::text_in("space", space)?,
             )
         };
-        let slate = rank::replay(record, catalog, None)?;
-        let record = rank::record_json(&slate, catalog, UserVectors::Included)?;
-        out.set(border::text_out(record)?);
+        out.set(catalog.vectors(catalog.space(name)?).spec().dim);
         Ok(())
     };
     // SAFETY: as the header says.
