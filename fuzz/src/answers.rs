@@ -366,6 +366,8 @@ fn rank_one(catalog: &Catalog, policy: &Arc<Policy>, user: usize, k: usize) {
         target: None,
         allow: None,
         pins: Default::default(),
+        budget_us: (k % 2 == 0).then_some(20.0 * k as f64),
+        route: None,
     };
     if let Ok(slate) = rank(catalog, policy, &request) {
         slate_and_record(catalog, &slate, request.k.min(catalog.len()));

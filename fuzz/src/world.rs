@@ -242,6 +242,8 @@ pub fn request(source: &dyn Source, policy: &Policy, k: usize, user: bool) -> Re
         target: None,
         allow: None,
         pins: Default::default(),
+        budget_us: None,
+        route: None,
     }
 }
 
