@@ -1,9 +1,9 @@
 # Two commands matter: `make demo` and `make test`. The logic lives in scripts/, because shell quoting
 # survives a checkout path with spaces and make's own word splitting does not. All paths are relative.
 
-.PHONY: help demo test test-free-threaded bench bench-peers bench-filters bench-check plots fuzz lint format clean
+.PHONY: help demo test test-free-threaded bench bench-peers bench-filters bench-check plots fuzz capsule-schema lint format clean
 .DEFAULT_GOAL := help
-export PYTHON PYTHON_FREE_THREADED ARGS
+export PYTHON PYTHON_FREE_THREADED ARGS FLATC
 # make's own: to bash, SECONDS is the time since it started.
 SECONDS ?= 10
 
@@ -41,6 +41,9 @@ plots: ## draw the figures of docs/ anew (ARGS="mmr dpp" for some of them)
 
 fuzz: ## every parser under a fuzzer for SECONDS=10 each (TARGETS="policy record" for some of them)
 	@FUZZ_SECONDS="$(SECONDS)" FUZZ_TARGETS="$(TARGETS)" bash scripts/fuzz.sh
+
+capsule-schema: ## the reader of capsules, compiled from its schema by FLATC (default: flatc)
+	@bash scripts/capsule_schema.sh
 
 lint: ## only the formatting and lint checks
 	@bash scripts/lint.sh

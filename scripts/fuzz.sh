@@ -27,6 +27,7 @@ for target in $targets; do
         index_file | catalog_file) longest=8192 ;;
         raw_file) longest=16384 ;;
         record) longest=32768 ;;
+        capsule) longest=8192 ;;
         *) longest=4096 ;;
     esac
     step "$target, ${FUZZ_SECONDS:=10} s"

@@ -17,6 +17,8 @@ if [[ "${1:-}" == --fix ]]; then
 fi
 step "rustfmt"
 cargo fmt --all --check
+step "what the schema of capsules gives"
+bash scripts/capsule_schema.sh --check
 step "clippy"
 PYO3_PYTHON="$PWD/$PY" cargo clippy --locked --workspace --all-targets -- -D warnings
 step "ruff"

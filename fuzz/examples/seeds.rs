@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use perso_fuzz::{documents, files, foreign, log, profile, world};
+use perso_fuzz::{capsule, documents, files, foreign, log, profile, world};
 
 fn write(target: &str, seeds: &[Vec<u8>], check: fn(&[u8]) -> bool) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -41,6 +41,7 @@ fn main() {
         .collect();
     write("policy", &policies, documents::policy);
     write("profile", &profile::seeds(), profile::profile);
+    write("capsule", &capsule::seeds(), capsule::capsule);
     write("hnswlib_file", &foreign::seeds("hnswlib"), foreign::hnswlib);
     write("faiss_file", &foreign::seeds("faiss"), foreign::faiss);
     write("log", &log::seeds(), log::log);

@@ -2,6 +2,7 @@
 //! and the checks that whatever was accepted has to pass.
 
 pub mod answers;
+pub mod capsule;
 pub mod container;
 pub mod documents;
 pub mod files;

@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 from . import _core
 from ._audit import record_schema, user_hash
-from ._core import FormatError, ReplayError, __version__
+from ._core import CapsuleError, FormatError, ReplayError, __version__
 from .beside import Shadow
 from .blend import Blend, Decay, Listed, Model, Signal
 from .calibration import RRF, Linear, Percentiles, Sigmoid
 from .candidates import Candidates
 from .caps import Soft
+from .capsule import Capsule, KeyPair, Provenance, capsule, generate_key
 from .catalog import Catalog, Space
 from .conditions import Between
 from .counterfactual import Counterfactual, counterfactual
@@ -53,6 +54,8 @@ __all__ = [
     "Boost",
     "Calibrated",
     "Candidates",
+    "Capsule",
+    "CapsuleError",
     "Catalog",
     "CompiledFilter",
     "Counterfactual",
@@ -68,6 +71,7 @@ __all__ = [
     "Imported",
     "Index",
     "Interests",
+    "KeyPair",
     "Linear",
     "Listed",
     "Model",
@@ -78,6 +82,7 @@ __all__ = [
     "Policy",
     "Profile",
     "ProfilePlan",
+    "Provenance",
     "ReplayError",
     "Route",
     "RoutePlan",
@@ -96,6 +101,7 @@ __all__ = [
     "__version__",
     "agreement",
     "calibrate",
+    "capsule",
     "counterfactual",
     "cpu_features",
     "dot",
@@ -103,6 +109,7 @@ __all__ = [
     "exposure",
     "federated",
     "field",
+    "generate_key",
     "interleave",
     "ope",
     "rank",

@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 
 __all__ = [
     "Candidates",
+    "Capsule",
+    "CapsuleError",
     "Catalog",
     "Compiled",
     "Export",
@@ -30,6 +32,8 @@ __all__ = [
     "dot_i8",
     "import_faiss",
     "import_hnswlib",
+    "pack",
+    "public_key",
     "rank",
     "rank_many",
     "replay",
@@ -44,6 +48,10 @@ __version__: Final[str]
 debug_build: Final[bool]
 
 class FormatError(ValueError): ...
+
+class CapsuleError(FormatError):
+    reason: str
+
 class ReplayError(ValueError): ...
 
 def cpu_features() -> dict[str, Any]: ...
@@ -284,6 +292,50 @@ _Where = NDArray[np.bool_] | _Ids | Filter | Compiled
 _WhereEach = _Where | tuple[_Where | None, ...]
 
 @final
+class Capsule:
+    @staticmethod
+    def open(data: bytes, keys: list[bytes], at_us: int) -> Capsule: ...
+    @staticmethod
+    def load(path: _Path, keys: list[bytes], at_us: int) -> Capsule: ...
+    def save(self, path: _Path) -> None: ...
+    def data(self) -> bytes: ...
+    @property
+    def size(self) -> int: ...
+    @property
+    def ids(self) -> _Ids: ...
+    @property
+    def policy(self) -> Policy: ...
+    @property
+    def plan(self) -> ProfilePlan | None: ...
+    @property
+    def provenance(self) -> tuple[str, int, str, int, int, str]: ...
+    @property
+    def hash(self) -> str: ...
+    def spaces(self) -> list[tuple[str, int, str, str]]: ...
+    def attributes(self) -> list[tuple[str, str]]: ...
+    def vector(self, id: int | str, space: str) -> NDArray[np.float32]: ...
+    def __len__(self) -> int: ...
+
+def pack(
+    source: Catalog | Candidates | Capsule,
+    policy: Policy,
+    ids: _Ids,
+    spaces: list[str] | None,
+    dtype: str,
+    attributes: list[str],
+    signals: dict[str, _Numbers],
+    plan: ProfilePlan | None,
+    made_at_us: int,
+    expires_at_us: int,
+    key: bytes,
+) -> bytes: ...
+def public_key(key: bytes) -> tuple[bytes, str]: ...
+
+_Withheld = tuple[
+    _Where | None, _Ids | None, dict[str, _Numbers], dict[str, _Model], dict[str, _List], dict[str, float] | None
+]
+
+@final
 class ProfilePlan:
     def __new__(cls, json: str) -> ProfilePlan: ...
     @property
@@ -375,11 +427,14 @@ class Slate:
     @property
     def policy_hash(self) -> str: ...
     def __len__(self) -> int: ...
-    def record(self, user: bool, user_key_hmac: str | None) -> str: ...
+    @property
+    def of_capsule(self) -> bool: ...
+    def candidates(self, policy: Policy, most: int) -> tuple[_Ids, dict[str, NDArray[np.float64]]]: ...
+    def record(self, user: str, user_key_hmac: str | None) -> str: ...
 
-def compile(source: Catalog | Candidates, where: _Where) -> Compiled: ...
+def compile(source: Catalog | Candidates | Capsule, where: _Where) -> Compiled: ...
 def rank(
-    source: Catalog | Candidates,
+    source: Catalog | Candidates | Capsule,
     user: _User | None,
     policy: Policy,
     k: int,
@@ -399,7 +454,7 @@ def rank(
     route: str | None,
 ) -> tuple[Slate, Slate | None]: ...
 def rank_many(
-    source: Catalog | Candidates,
+    source: Catalog | Candidates | Capsule,
     users: _User | None,
     count: int,
     policy: Policy,
@@ -420,10 +475,12 @@ def rank_many(
     budget_us: float | None,
     route: str | None,
 ) -> list[tuple[Slate, Slate | None]]: ...
-def replay(record: str, source: Catalog | Candidates, user: _User | None) -> Slate: ...
+def replay(
+    record: str, source: Catalog | Candidates | Capsule, user: _User | None, withheld: _Withheld | None
+) -> Slate: ...
 def counterfactual(
     record: str,
-    source: Catalog | Candidates,
+    source: Catalog | Candidates | Capsule,
     user: _User | None,
     mask: list[str],
 ) -> tuple[Slate, Slate]: ...

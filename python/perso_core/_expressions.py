@@ -55,7 +55,7 @@ class _Unknown(Exception):
     """What is not translated."""
 
 
-def expression(argument: str, value: Any, source: Catalog | Candidates) -> _core.Filter:
+def expression(argument: str, value: Any, source: Catalog | Candidates | Capsule) -> _core.Filter:
     """An expression as a filter of the core."""
     kinds: _Kinds = source._kinds
     key = (id(value), kinds)

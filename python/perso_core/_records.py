@@ -12,6 +12,8 @@ from .results import Slate, SlateBatch
 
 SCHEMA = "perso_core.record/1"
 _FIELDS = ("request_id", "at", "policy", "policy_hash", "pool", "terms", "choices", "k")
+# What a record without personal input has not.
+_WITHHELD = ("score", "terms")
 _CHOICE = ("id", "score", "terms", "propensity", "greedy", "eligible")
 
 
@@ -32,7 +34,9 @@ def document(argument: str, record: object) -> dict[str, Any]:
         raise FormatError(f"{argument}: expected the schema {SCHEMA!r}, got {record.get('schema')!r}")
     lacking = [name for name in _FIELDS if name not in record]
     if not lacking:
-        lacking = [name for choice in record["choices"] for name in _CHOICE if name not in choice]
+        withheld = _WITHHELD if record.get("personal") is not None else ()
+        wanted = [name for name in _CHOICE if name not in withheld]
+        lacking = [name for choice in record["choices"] for name in wanted if name not in choice]
     if lacking:
         raise FormatError(f"{argument}: expected a whole record, got one without {lacking[0]!r}")
     return dict(record)
@@ -65,7 +69,9 @@ def shown(argument: str, slates: object) -> Iterator[tuple[list[Any], list[float
             continue
         record = document(f"{argument}[{i}]", one)
         choices = record["choices"]
-        numbers = {"score": [choice["score"] for choice in choices]}
+        numbers = {}
+        if record.get("personal") is None:
+            numbers["score"] = [choice["score"] for choice in choices]
         for j, name in enumerate(record["terms"]):
             numbers[name] = [choice["terms"][j] for choice in choices]
         yield [choice["id"] for choice in choices], [choice["propensity"] for choice in choices], numbers

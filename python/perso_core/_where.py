@@ -13,12 +13,13 @@ from .filters import CompiledFilter, Field, Filter, as_filter
 
 if TYPE_CHECKING:
     from .candidates import Candidates
+    from .capsule import Capsule
     from .catalog import Catalog
 
 __all__ = ["where", "where_each"]
 
 
-def where(argument: str, value: object, source: Catalog | Candidates | None) -> _core._Where | None:
+def where(argument: str, value: object, source: Catalog | Candidates | Capsule | None) -> _core._Where | None:
     """One filter; `source` is None where there are no attributes."""
     if value is None:
         return None
@@ -42,7 +43,7 @@ def where(argument: str, value: object, source: Catalog | Candidates | None) -> 
 
 
 def where_each(
-    argument: str, value: object, source: Catalog | Candidates | None, count: int
+    argument: str, value: object, source: Catalog | Candidates | Capsule | None, count: int
 ) -> _core._Where | tuple[_core._Where | None, ...] | None:
     """One filter for all of `count` queries, or a tuple with one for each."""
     if not _is_each(value):

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from types import MappingProxyType
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, TypeGuard, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,10 +21,13 @@ from ._types import Id, Ids, Moment, Vectors
 from .blend import assign, duration, in_words
 from .catalog import Catalog
 
+if TYPE_CHECKING:
+    from .capsule import Capsule
+
 __all__ = ["Profile", "ProfilePlan"]
 
 _SCHEMA = "perso_core.profile/1"
-_ITEMS = "a Catalog, or the number of components"
+_ITEMS = "a Catalog or a Capsule, or the number of components"
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,7 +145,7 @@ class Profile:
 
     Args:
         plan: what it learns from.
-        items: a `Catalog` with the plan's space, whose ids events may name; or the number of components.
+        items: a `Catalog` or a `Capsule` with the plan's space, whose ids events may name; or the number of components.
         base: (dim,) floats: the user's own long-term vector, from a trained model.
         prior: (dim,) floats: where there is no `base`, a vector of the population.
 
@@ -165,17 +168,15 @@ class Profile:
     def __init__(
         self,
         plan: ProfilePlan,
-        items: Catalog | int,
+        items: Catalog | Capsule | int,
         base: Vectors | None = None,
         prior: Vectors | None = None,
     ) -> None:
         self._plan = _plan(plan)
-        self._catalog = items if isinstance(items, Catalog) else None
-        if isinstance(items, Catalog):
-            spaces = items.spaces
-            if plan.space not in spaces:
-                raise KeyError(f"no such space: {plan.space!r}; the catalog has {sorted(spaces)}")
-            dim = spaces[plan.space].dim
+        self._catalog: Catalog | Capsule | None = None
+        if isinstance(items, Catalog) or _is_capsule(items):
+            self._catalog = items
+            dim = _dim(items, plan.space)
         else:
             if not isinstance(items, int | np.integer) or isinstance(items, bool):
                 raise _convert.wrong_type("items", _ITEMS, _convert.kind_of(items))
@@ -188,7 +189,7 @@ class Profile:
         )
 
     @classmethod
-    def _of(cls, core: _core.Profile, plan: ProfilePlan, catalog: Catalog | None) -> Profile:
+    def _of(cls, core: _core.Profile, plan: ProfilePlan, catalog: Catalog | Capsule | None) -> Profile:
         profile = cls.__new__(cls)
         profile._core, profile._plan, profile._catalog = core, plan, catalog
         return profile
@@ -204,7 +205,12 @@ class Profile:
         return self._core.dim
 
     def observe(
-        self, item: Id | Vectors, kind: str, at: Moment | None = None, *, catalog: Catalog | None = None
+        self,
+        item: Id | Vectors,
+        kind: str,
+        at: Moment | None = None,
+        *,
+        catalog: Catalog | Capsule | None = None,
     ) -> None:
         """Take in an event, in O(dim) time. What is refused changes nothing.
 
@@ -230,10 +236,12 @@ class Profile:
             vector = _vector("item", item)
         self._core.observe(vector, kind, at_us)
 
-    def _look_up(self, item: Id, catalog: Catalog | None) -> NDArray[np.float32]:
+    def _look_up(self, item: Id, catalog: Catalog | Capsule | None) -> NDArray[np.float32]:
         catalog = self._catalog if catalog is None else catalog
+        if _is_capsule(catalog):
+            return catalog.vector(item, self._plan.space)
         if not isinstance(catalog, Catalog):
-            expected = "a Catalog to look up an id in, here or when the profile was made"
+            expected = "a Catalog or a Capsule to look up an id in, here or when the profile was made"
             raise _convert.wrong_type("catalog", expected, _convert.kind_of(catalog))
         vectors = catalog.get(cast("Ids", [item]))[0]["vectors"]
         if self._plan.space not in vectors:
@@ -275,7 +283,7 @@ class Profile:
         return self._core.to_bytes()
 
     @classmethod
-    def from_bytes(cls, data: bytes, plan: ProfilePlan, *, catalog: Catalog | None = None) -> Profile:
+    def from_bytes(cls, data: bytes, plan: ProfilePlan, *, catalog: Catalog | Capsule | None = None) -> Profile:
         """The profile that `to_bytes` wrote.
 
         Args:
@@ -291,8 +299,8 @@ class Profile:
             raise _convert.wrong_type("data", "bytes", _convert.kind_of(data))
         core = _core.Profile.from_bytes(bytes(data), _plan(plan)._handle)
         if catalog is not None:
-            if not isinstance(catalog, Catalog):
-                raise _convert.wrong_type("catalog", "a Catalog, or None", _convert.kind_of(catalog))
+            if not isinstance(catalog, Catalog) and not _is_capsule(catalog):
+                raise _convert.wrong_type("catalog", "a Catalog or a Capsule, or None", _convert.kind_of(catalog))
             fresh = cls(plan, catalog)
             if fresh.dim != core.dim:
                 expected = f"one whose space {plan.space!r} has {core.dim} components"
@@ -315,6 +323,24 @@ class Profile:
     def __repr__(self) -> str:
         events = sum(n for _, n in self._core.counts())
         return f"<Profile of {events:,} events, space {self._plan.space}({self.dim})>"
+
+
+def _is_capsule(items: object) -> TypeGuard[Capsule]:
+    # A capsule has a plan, so its module imports this one.
+    from .capsule import Capsule
+
+    return isinstance(items, Capsule)
+
+
+def _dim(items: Catalog | Capsule, space: str) -> int:
+    if isinstance(items, Catalog):
+        dims = {name: one.dim for name, one in items.spaces.items()}
+    else:
+        dims = {name: one["dim"] for name, one in items.spaces.items()}
+    if space not in dims:
+        what = "catalog" if isinstance(items, Catalog) else "capsule"
+        raise KeyError(f"no such space: {space!r}; the {what} has {sorted(dims)}")
+    return dims[space]
 
 
 def _plan(value: object) -> ProfilePlan:

@@ -18,6 +18,7 @@ from ._lists import given_lists
 from ._types import Allow, Ids, Lists, Models, Moment, Pins, Signals, Target, User, Where, WhereEach
 from .beside import Shadow
 from .candidates import Candidates
+from .capsule import Capsule
 from .catalog import Catalog
 from .diversity import shares
 from .interests import Interests
@@ -32,9 +33,9 @@ __all__ = ["rank", "replay"]
 
 @overload
 def rank(
-    cat: Catalog | Candidates,
+    cat: Catalog | Candidates | Capsule,
     user: None,
-    policy: Policy,
+    policy: Policy | None = ...,
     k: int = ...,
     *,
     where: Where | None = ...,
@@ -55,9 +56,9 @@ def rank(
 ) -> Slate: ...
 @overload
 def rank(
-    cat: Catalog | Candidates,
+    cat: Catalog | Candidates | Capsule,
     user: User,
-    policy: Policy,
+    policy: Policy | None = ...,
     k: int = ...,
     *,
     where: WhereEach | None = ...,
@@ -77,9 +78,9 @@ def rank(
     route: Route | None = ...,
 ) -> Any: ...
 def rank(
-    cat: Catalog | Candidates,
+    cat: Catalog | Candidates | Capsule,
     user: User,
-    policy: Policy,
+    policy: Policy | None = None,
     k: int = 20,
     *,
     where: WhereEach | None = None,
@@ -101,11 +102,11 @@ def rank(
     """Rank items for a user, or for many users at once.
 
     Args:
-        cat: a `Catalog`, or `Candidates` of your own.
+        cat: a `Catalog`, `Candidates` of your own, or a `Capsule`.
         user: a (dim,) vector, for the space that the policy's similarity names or the only one there is;
             {space: vector}; `Interests` in place of a vector; a (users, dim) batch or {space: (users, dim)}, or a list
             of `Interests`, which gives a `SlateBatch`; or None for nobody: no personal input is used, and the reasons say so.
-        policy: what to do.
+        policy: what to do. A capsule has its own and takes none.
         k: how many items, at least 1. Where fewer are eligible, the slate is shorter and has a
             `short_reason`.
         where: what may be shown: a `Filter` over attributes, what `Catalog.filter` made of one, a bool mask aligned with
@@ -126,7 +127,8 @@ def rank(
             better; each id once. Ids that are not in the catalog are passed over: `Slate.lists` counts. For a batch
             one for all, or a list with one a user.
         at: the moment that decays are measured from: a datetime (without a zone: UTC), ISO 8601 text, or
-            seconds since the epoch. None for now; it is always recorded.
+            seconds since the epoch. None for now; it is always recorded. A capsule is refused outside the moments that
+            it is good for.
         seed: of the random numbers, together with the request's id; None for a random one.
         request_id: your name for the request; None for a random one. For a batch a list with one a user, each once,
             or one text, to which "-0", "-1", ... are appended.
@@ -158,10 +160,10 @@ def rank(
         ValueError, TypeError: an argument that is wrong, or that would be ignored, named with what was
             expected and what came.
         KeyError: an attribute or space of the policy, or an id of `where` or `pins`, that is not there.
+        CapsuleError: a capsule that has expired.
     """
     source = source_of(cat)
-    if not isinstance(policy, Policy):
-        raise _convert.wrong_type("policy", "a Policy", _convert.kind_of(policy))
+    handle = _policy(cat, policy)
     k = _convert.integer("k", k, 1)
     allowed_input = None if allow is None else _convert.allowed("allow", allow)
     if allowed_input is not None:
@@ -173,7 +175,7 @@ def rank(
     if shadow is not None and not isinstance(shadow, Policy):
         raise _convert.wrong_type("shadow", "a Policy, or None", _convert.kind_of(shadow))
     second = None if shadow is None else shadow._handle
-    asked = _models.bind([policy] if shadow is None else [policy, shadow], models)
+    asked = _bind_models(cat, policy, shadow, models)
     at_us = time.time_ns() // 1000 if at is None else _convert.microseconds("at", at)
     drawn = secrets.randbits(63) if seed is None else _convert.seed(seed)
     threads = _convert.threads(num_threads)
@@ -191,7 +193,7 @@ def rank(
             _core.rank(
                 source,
                 vectors,
-                policy._handle,
+                handle,
                 k,
                 allowed,
                 without,
@@ -216,7 +218,7 @@ def rank(
         source,
         vectors,
         count,
-        policy._handle,
+        handle,
         k,
         allowed_each,
         without_each,
@@ -247,21 +249,81 @@ def _shown(pair: tuple[_core.Slate, _core.Slate | None]) -> Slate:
     return slate
 
 
-def replay(record: Mapping[str, Any] | str, cat: Catalog | Candidates, user: User = None) -> Slate:
+def _policy(cat: object, policy: object) -> _core.Policy:
+    if isinstance(cat, Capsule):
+        if policy is not None:
+            raise _convert.invalid("policy", "None, because a capsule has its own", _convert.kind_of(policy))
+        return cat._core.policy
+    if not isinstance(policy, Policy):
+        raise _convert.wrong_type("policy", "a Policy", _convert.kind_of(policy))
+    return policy._handle
+
+
+def _bind_models(
+    cat: object, policy: Policy | None, shadow: Policy | None, models: Models | None
+) -> dict[str, _models.Predict]:
+    if isinstance(cat, Capsule) and models is not None:
+        policy = cat.policy
+    return _models.bind([one for one in (policy, shadow) if one is not None], models)
+
+
+def replay(
+    record: Mapping[str, Any] | str,
+    cat: Catalog | Candidates | Capsule,
+    user: User = None,
+    *,
+    where: Where | None = None,
+    exclude: Ids | None = None,
+    signals: Signals | None = None,
+    models: Models | None = None,
+    lists: Lists | None = None,
+    target: Target | None = None,
+) -> Slate:
     """The slate of a decision record, made again from the same data, bit for bit.
 
     Args:
         record: what `Slate.record` returned, or its JSON text.
-        cat: the catalog, or the candidates, that the slate was made from.
+        cat: the catalog, the candidates or the capsule that the slate was made from.
         user: the user's vectors, where the record was written without them. A `Profile` may have learned since:
             give what its `vector` was at the record's moment.
+        where, exclude, signals, models, lists, target: as the request had them, for a record that withholds personal
+            input, as that of a capsule's slate does. Any other holds them, or what they came to.
 
     Raises:
         ReplayError: the data has changed since, the record is damaged, altered or of a later version, or the
             user is not the one. The message says which.
     """
     text, vectors = recorded("record", record, user)
-    return Slate(_core.replay(text, source_of(cat), vectors))
+    source = source_of(cat)
+    given = (where, exclude, signals, models, lists, target)
+    withheld: _core._Withheld | None = None
+    if any(one is not None for one in given) or _withholds(record):
+        withheld = (
+            _where.where("where", where, cat),
+            _convert.optional_ids("exclude", exclude),
+            _convert.signals(signals),
+            _bind_models(cat, None, None, models) if models is not None else {},
+            given_lists("lists", lists),
+            None if target is None else shares("target", target),
+        )
+        if not _withholds(record):
+            name = next(name for name, one in zip(_WITHHELD, given, strict=True) if one is not None)
+            raise _convert.invalid(name, "None, because the record holds what came of it", "a value")
+    return Slate(_core.replay(text, source, vectors, withheld))
+
+
+_WITHHELD = ("where", "exclude", "signals", "models", "lists", "target")
+
+
+def _withholds(record: Mapping[str, Any] | str) -> bool:
+    """Whether personal input was left out of a record."""
+    if isinstance(record, str):
+        try:
+            record = json.loads(record)
+        except ValueError:
+            # The core says what is wrong with it.
+            return False
+    return isinstance(record, Mapping) and record.get("personal") is not None
 
 
 def recorded(argument: str, record: object, user: User) -> tuple[str, _core._User | None]:
@@ -294,9 +356,9 @@ def _recorded_space(record: str) -> str:
     return spaces[0] if len(spaces) == 1 else ""
 
 
-def source_of(cat: object) -> _core.Catalog | _core.Candidates:
-    if not isinstance(cat, Catalog | Candidates):
-        raise _convert.wrong_type("cat", "a Catalog or Candidates", _convert.kind_of(cat))
+def source_of(cat: object) -> _core.Catalog | _core.Candidates | _core.Capsule:
+    if not isinstance(cat, Catalog | Candidates | Capsule):
+        raise _convert.wrong_type("cat", "a Catalog, Candidates or a Capsule", _convert.kind_of(cat))
     return cat._core
 
 

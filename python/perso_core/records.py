@@ -24,17 +24,17 @@ __all__ = ["from_arrow", "to_arrow"]
 # Fields that are never null: where a column has a null, the record has no such field.
 _OPTIONAL = frozenset({"allow", "lists", "pins", "prices", "source", "target", "unmet", "user_key_hmac"})
 _ELIGIBILITY_OPTIONAL = frozenset({"hidden"})
-_CHOICE_OPTIONAL = frozenset({"support", "propensity_kind", "draws", "standard_error"})
+_CHOICE_OPTIONAL = frozenset({"score", "terms", "support", "propensity_kind", "draws", "standard_error"})
 _AS_JSON = ("policy", "source")
 _MAPS = ("user", "user_sha256", "signals", "target", "prices")
 
 
-def to_arrow(records: Iterable[Any], *, user: bool = True) -> pyarrow.Table:
+def to_arrow(records: Iterable[Any], *, user: bool | None = None) -> pyarrow.Table:
     """Records as a table, one row a decision.
 
     Args:
         records: `Slate`s, records or their JSON texts, of items whose ids are of one kind.
-        user: of `Slate`s, whether the records hold the user's vectors, as for `Slate.record`.
+        user: of `Slate`s, whether the records hold the user's vectors, as for `Slate.record`; None for its default.
 
     Returns:
         A table with a column for each field of a record: `at` as timestamp[us, UTC], `seed` as uint64, `pool` as a
@@ -47,7 +47,8 @@ def to_arrow(records: Iterable[Any], *, user: bool = True) -> pyarrow.Table:
         ValueError: ids of both kinds.
     """
     pa = _pyarrow()
-    user = _convert.flag("user", user)
+    if user is not None:
+        user = _convert.flag("user", user)
     documents = [_document(i, one, user) for i, one in enumerate(_records.several("records", records))]
     try:
         types = _types(pa, _id_type(pa, documents))
@@ -95,7 +96,7 @@ def from_arrow(table: Any) -> list[dict[str, Any]]:
 # --- a record and a row -----------------------------------------------------------------------------
 
 
-def _document(i: int, one: object, user: bool) -> dict[str, Any]:
+def _document(i: int, one: object, user: bool | None) -> dict[str, Any]:
     return one.record(user=user) if isinstance(one, Slate) else _records.document(f"records[{i}]", one)
 
 
@@ -279,6 +280,7 @@ _FIELDS = frozenset(
 def _id_type(pa: Any, documents: list[dict[str, Any]]) -> Any:
     # Pins tell it as well, of a slate that has no items.
     kinds = {type(i) for one in documents for step in one["pool"] for i in step["ids"][:1]}
+    kinds |= {type(choice["id"]) for one in documents for choice in one["choices"][:1]}
     kinds |= {type(pin["id"]) for one in documents for pin in one.get("pins") or []}
     if kinds <= {int}:
         return pa.int64()

@@ -344,13 +344,15 @@ class Slate:
         return self._core.masked
 
     def record(
-        self, *, user: bool = True, user_key: str | None = None, hash_key: bytes | None = None
+        self, *, user: bool | None = None, user_key: str | None = None, hash_key: bytes | None = None
     ) -> dict[str, Any]:
         """The decision record: a JSON document from which `replay` makes the slate again.
 
         Args:
-            user: whether the record holds the user's vectors. Without them it holds their hashes, and
-                `replay` has to be given the vectors.
+            user: whether the record holds the user's vectors; None for yes, but of a capsule's slate for no. Without them
+                it holds their hashes, and `replay` has to be given the vectors. Of a capsule's slate it then holds nothing
+                personal at all, nor what that could be computed from: no hashes, scores, terms, signals, target or pool;
+                and `replay` has to be given the whole request again.
             user_key: your name for the user. The record holds `user_hash(user_key, hash_key)` as
                 `user_key_hmac`, and never the name.
             hash_key: the secret of that hash, at least 16 bytes; goes with `user_key`.
@@ -360,7 +362,7 @@ class Slate:
         return document
 
     def record_json(
-        self, *, user: bool = True, user_key: str | None = None, hash_key: bytes | None = None
+        self, *, user: bool | None = None, user_key: str | None = None, hash_key: bytes | None = None
     ) -> str:
         """The decision record as JSON text, for a log: what `record` parses, for less time."""
         keyed = None
@@ -368,7 +370,9 @@ class Slate:
             keyed = user_hash(user_key, hash_key)
         elif hash_key is not None:
             raise _convert.invalid("hash_key", "None without a user_key", _convert.kind_of_secret(hash_key))
-        return self._core.record(_convert.flag("user", user), keyed)
+        whole = _convert.flag("user", not self._core.of_capsule if user is None else user)
+        kept = "included" if whole else "withheld" if self._core.of_capsule else "hashed"
+        return self._core.record(kept, keyed)
 
     def to_arrow(self) -> pyarrow.Table:
         """A table, one row an item: what a log of slates needs. Needs pyarrow."""

@@ -7,6 +7,7 @@
 mod arrow;
 mod attributes;
 mod candidates;
+mod capsule;
 mod catalog;
 mod columns;
 mod convert;
@@ -42,6 +43,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<export::Export>()?;
     module.add_class::<policy::Policy>()?;
     module.add_class::<candidates::Candidates>()?;
+    module.add_class::<capsule::Capsule>()?;
     module.add_class::<filter::Filter>()?;
     module.add_class::<filter::Compiled>()?;
     module.add_class::<profile::ProfilePlan>()?;
@@ -49,6 +51,8 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<slate::Slate>()?;
     module.add_function(wrap_pyfunction!(foreign::import_hnswlib, module)?)?;
     module.add_function(wrap_pyfunction!(foreign::import_faiss, module)?)?;
+    module.add_function(wrap_pyfunction!(capsule::pack, module)?)?;
+    module.add_function(wrap_pyfunction!(capsule::public_key, module)?)?;
     module.add_function(wrap_pyfunction!(filter::compile, module)?)?;
     module.add_function(wrap_pyfunction!(route::route, module)?)?;
     module.add_function(wrap_pyfunction!(route::route_checked, module)?)?;

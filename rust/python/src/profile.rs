@@ -11,7 +11,7 @@ use crate::error::{poisoned, Outcome};
 
 #[pyclass(frozen, module = "perso_core._core")]
 pub struct ProfilePlan {
-    core: Arc<Plan>,
+    pub core: Arc<Plan>,
 }
 
 #[pymethods]

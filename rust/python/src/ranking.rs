@@ -15,6 +15,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
 use crate::candidates::Candidates;
+use crate::capsule::Capsule;
 use crate::catalog::Catalog;
 use crate::convert;
 use crate::error::Outcome;
@@ -28,12 +29,14 @@ use crate::slate::{Origin, Slate};
 pub enum Items<'py> {
     Catalog(PyRef<'py, Catalog>),
     Candidates(PyRef<'py, Candidates>),
+    Capsule(PyRef<'py, Capsule>),
 }
 
 /// The same without the GIL.
 pub enum Held<'a> {
     Catalog(&'a Catalog),
     Candidates(&'a Arc<core::Candidates>),
+    Capsule(&'a Arc<perso_core::capsule::Capsule>),
 }
 
 impl Items<'_> {
@@ -41,6 +44,7 @@ impl Items<'_> {
         match self {
             Items::Catalog(catalog) => Held::Catalog(catalog),
             Items::Candidates(candidates) => Held::Candidates(&candidates.core),
+            Items::Capsule(capsule) => Held::Capsule(&capsule.core),
         }
     }
 
@@ -49,6 +53,7 @@ impl Items<'_> {
         match self {
             Items::Catalog(catalog) => catalog.place(),
             Items::Candidates(candidates) => Arc::as_ptr(&candidates.core) as usize,
+            Items::Capsule(capsule) => Arc::as_ptr(&capsule.core) as usize,
         }
     }
 }
@@ -63,18 +68,19 @@ impl Held<'_> {
                 f(&*held, origin)
             }
             Held::Candidates(held) => f(&***held, Origin::Candidates(Arc::clone(held))),
+            Held::Capsule(held) => f(&***held, Origin::Capsule(Source::content_hash(&***held))),
         }
     }
 }
 
 /// One named signal: a number an item in the order of the ids, or numbers for some ids.
-enum GivenSignal {
+pub enum GivenSignal {
     All(String, Vec<f64>),
     Some(String, Ids, Vec<f64>),
 }
 
 /// NaN stands for a missing number; the Python layer refuses a NaN that a user wrote.
-fn signals_in(signals: &Bound<'_, PyDict>) -> Outcome<Vec<GivenSignal>> {
+pub fn signals_in(signals: &Bound<'_, PyDict>) -> Outcome<Vec<GivenSignal>> {
     let mut out = Vec::with_capacity(signals.len());
     for (name, value) in signals.iter() {
         let name: String = name.extract()?;
@@ -150,17 +156,15 @@ fn with_lists(
 /// The name "" of a space stands for the one that the policy's similarity uses.
 fn name_bare_vector(
     source: &dyn Source,
-    policy: &Policy,
-    shadow: Option<&Policy>,
+    policy: &core::Policy,
+    shadow: Option<&core::Policy>,
     user: &mut User,
 ) -> Result<(), Error> {
     if let [(name, _)] = &mut user[..] {
         if name.is_empty() {
             let space = match shadow {
-                None => core::space_of_bare_vector(source, &policy.core)?,
-                Some(shadow) => {
-                    core::space_of_bare_vector_beside(source, &policy.core, &shadow.core)?
-                }
+                None => core::space_of_bare_vector(source, policy)?,
+                Some(shadow) => core::space_of_bare_vector_beside(source, policy, shadow)?,
             };
             name.clone_from(&source.spaces()[space].name);
         }
@@ -229,7 +233,7 @@ pub fn rank(
     py.detach(|| {
         held.with(|source, origin| {
             if let Some(user) = &mut user {
-                name_bare_vector(source, policy, shadow, user)?;
+                name_bare_vector(source, &policy.core, shadow.map(|one| &*one.core), user)?;
             }
             let kept = filter.kept(source, "where")?;
             let only = filter.as_where(kept.as_deref());
@@ -341,7 +345,7 @@ pub fn rank_many(
             for (i, request_id) in request_ids.into_iter().enumerate() {
                 let mut user = users.as_mut().map(|users| std::mem::take(&mut users[i]));
                 if let Some(user) = &mut user {
-                    name_bare_vector(source, policy, shadow, user)?;
+                    name_bare_vector(source, &policy.core, shadow.map(|one| &*one.core), user)?;
                 }
                 let only = filters.as_where(&kept, i);
                 let eligible = Eligibility::new(source.ids(), only, exclude[i].as_ref())?;
@@ -381,18 +385,56 @@ pub fn rank_many(
     })
 }
 
+/// What a record may withhold: a filter, exclusions, signals, models, lists and a target.
+type Withheld<'py> = (
+    Option<Bound<'py, PyAny>>,
+    Option<Bound<'py, PyAny>>,
+    Bound<'py, PyDict>,
+    Bound<'py, PyDict>,
+    Bound<'py, PyDict>,
+    Option<core::Target>,
+);
+
 #[pyfunction]
+#[pyo3(signature = (record, source, user, withheld))]
 pub fn replay(
     py: Python<'_>,
     record: &str,
     source: Items<'_>,
     user: Option<&Bound<'_, PyDict>>,
+    withheld: Option<Withheld<'_>>,
 ) -> Outcome<Slate> {
-    let user = user.map(user_in).transpose()?;
+    let mut user = user.map(user_in).transpose()?;
+    let place = source.place();
     let held = source.hold();
+    let Some((r#where, exclude, signals, models, lists, target)) = withheld else {
+        return py.detach(|| {
+            held.with(|source, origin| {
+                let slate = core::replay(record, source, user)?;
+                Ok(Slate::new(slate, origin, 0.0))
+            })
+        });
+    };
+    let filter = Given::new("where", r#where.as_ref(), place)?;
+    let exclude = convert::optional_ids("exclude", exclude.as_ref())?;
+    let signals = signals_in(&signals)?;
+    let models = models_in(&models)?;
+    let lists = lists_in(&lists)?;
     py.detach(|| {
         held.with(|source, origin| {
-            let slate = core::replay(record, source, user)?;
+            if let (Held::Capsule(capsule), Some(user)) = (&held, &mut user) {
+                name_bare_vector(source, capsule.policy(), None, user)?;
+            }
+            let kept = filter.kept(source, "where")?;
+            let only = filter.as_where(kept.as_deref());
+            let eligible = Eligibility::new(source.ids(), only, exclude.as_ref())?;
+            let personal = core::Personal {
+                user,
+                eligible: Some(eligible),
+                signals: with_lists(&bind_signals(source, &signals, &models)?, source, &lists)?,
+                target,
+            };
+            let slate = core::replay_with(record, source, personal)?;
             Ok(Slate::new(slate, origin, 0.0))
         })
     })

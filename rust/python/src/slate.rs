@@ -10,6 +10,7 @@ use pyo3::types::PyDict;
 
 use crate::convert;
 use crate::error::Outcome;
+use crate::policy::Policy;
 
 /// What a slate was made from, as far as its record must name it.
 #[derive(Clone)]
@@ -18,6 +19,8 @@ pub enum Origin {
     Catalog(String),
     /// Candidates, which never change; they are hashed when a record is asked for.
     Candidates(Arc<rank::Candidates>),
+    /// A capsule, by its hash.
+    Capsule(String),
 }
 
 #[pyclass(frozen, module = "perso_core._core")]
@@ -228,17 +231,38 @@ impl Slate {
         self.core.len()
     }
 
-    /// The decision record as a JSON document; without `user` it holds hashes in place of the
-    /// user's vectors.
-    fn record(&self, py: Python<'_>, user: bool, user_key_hmac: Option<&str>) -> Outcome<String> {
-        let user = if user {
-            UserVectors::Included
-        } else {
-            UserVectors::Hashed
+    /// Whether it was ranked from a capsule.
+    #[getter]
+    fn of_capsule(&self) -> bool {
+        matches!(self.origin, Origin::Capsule(_))
+    }
+
+    /// Up to `most` of its candidates for a capsule, and numbers that came with its request.
+    fn candidates<'py>(
+        &self,
+        py: Python<'py>,
+        policy: PyRef<'_, Policy>,
+        most: usize,
+    ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyDict>)> {
+        let (ids, signals) = perso_core::capsule::candidates_of(&self.core, &policy.core, most);
+        let out = PyDict::new(py);
+        for (name, values) in signals {
+            out.set_item(name, values.into_pyarray(py))?;
+        }
+        Ok((convert::ids_out(py, ids)?, out))
+    }
+
+    /// The decision record as a JSON document. `user` says what it keeps of the user's vectors: "included", "hashed",
+    /// or "withheld", with all that is personal.
+    fn record(&self, py: Python<'_>, user: &str, user_key_hmac: Option<&str>) -> Outcome<String> {
+        let user = match user {
+            "included" => UserVectors::Included,
+            "hashed" => UserVectors::Hashed,
+            _ => UserVectors::Withheld,
         };
         py.detach(|| {
             let hash = match &self.origin {
-                Origin::Catalog(hash) => hash.clone(),
+                Origin::Catalog(hash) | Origin::Capsule(hash) => hash.clone(),
                 Origin::Candidates(core) => core.content_hash(),
             };
             Ok(rank::record_json_of(

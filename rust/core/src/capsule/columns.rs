@@ -41,25 +41,31 @@ fn read(rows: usize, column: &fb::Column<'_>) -> Result<Column> {
     };
     let mut parts = Parts {
         validity: match column.valid() {
-            Some(valid) => valid.bytes().to_vec(),
+            Some(valid) => flags(rows, valid.bytes())?,
             None => vec![1; rows],
         },
         bools: column.bools().map_or(Vec::new(), |v| v.bytes().to_vec()),
-        ints: column.ints().map_or(Vec::new(), |v| v.iter().collect()),
-        floats: column.floats().map_or(Vec::new(), |v| v.iter().collect()),
+        ints: column
+            .ints()
+            .map_or(Ok(Vec::new()), |ints| read_integers(ints))?,
+        floats: match (column.floats(), column.singles()) {
+            (None, None) => Vec::new(),
+            (Some(floats), None) => floats.iter().collect(),
+            (None, Some(singles)) => singles.iter().map(f64::from).collect(),
+            (Some(_), Some(_)) => return Err(Error::format("numbers of two widths")),
+        },
         codes: column
             .codes()
             .map_or(Vec::new(), |v| v.iter().map(u32::from).collect()),
         ..Parts::default()
     };
-    if parts.validity.len() != rows {
-        let len = parts.validity.len();
-        return Err(Error::format(format!("{len} flags for {rows} candidates")));
-    }
-    if let Some(ends) = column.list_ends() {
-        parts.offsets = std::iter::once(0)
-            .chain(ends.iter().map(u64::from))
-            .collect();
+    if let Some(lengths) = column.list_lengths() {
+        parts.offsets.push(0);
+        let mut end = 0;
+        parts.offsets.extend(lengths.iter().map(|length| {
+            end += u64::from(length);
+            end
+        }));
     }
     if let Some(dictionary) = column.dictionary() {
         parts.dict_offsets.push(0);
@@ -88,12 +94,12 @@ pub(super) fn write<'b>(
     let parts = column.to_parts();
     let narrow = |code: &u32| u16::try_from(*code).ok();
     let codes: Option<Vec<u16>> = parts.codes.iter().map(narrow).collect();
-    let end = |end: &u64| u32::try_from(*end).ok();
-    let ends: Option<Vec<u32>> = parts.offsets.iter().skip(1).map(end).collect();
-    let (Some(codes), Some(ends)) = (codes, ends) else {
+    let length = |pair: &[u64]| u16::try_from(pair[1] - pair[0]).ok();
+    let lengths: Option<Vec<u16>> = parts.offsets.windows(2).map(length).collect();
+    let (Some(codes), Some(lengths)) = (codes, lengths) else {
         return Err(Error::invalid(
             format!("attributes[{name:?}]"),
-            "at most 65536 distinct texts in a capsule, and lists of 4294967295 in all",
+            "at most 65536 distinct texts in a capsule, and lists of at most 65535",
             "more",
         ));
     };
@@ -111,17 +117,126 @@ pub(super) fn write<'b>(
         builder.create_vector(&entries)
     });
     let partial = parts.validity.contains(&0);
+    let is = |kinds: &[fb::Kind]| kinds.contains(&kind);
+    let exact = |x: &f64| f64::from(*x as f32).to_bits() == x.to_bits();
+    let singles = is(&[fb::Kind::Float]) && parts.floats.iter().all(exact);
     let args = fb::ColumnArgs {
         name: Some(builder.create_string(name)),
         kind,
-        valid: partial.then(|| builder.create_vector(&parts.validity)),
-        bools: (kind == fb::Kind::Bool).then(|| builder.create_vector(&parts.bools)),
-        ints: matches!(kind, fb::Kind::Int | fb::Kind::Time)
-            .then(|| builder.create_vector(&parts.ints)),
-        floats: (kind == fb::Kind::Float).then(|| builder.create_vector(&parts.floats)),
+        valid: partial.then(|| builder.create_vector(&bits(&parts.validity))),
+        bools: is(&[fb::Kind::Bool]).then(|| builder.create_vector(&parts.bools)),
+        ints: is(&[fb::Kind::Int, fb::Kind::Time]).then(|| write_integers(builder, &parts.ints)),
+        floats: (is(&[fb::Kind::Float]) && !singles).then(|| builder.create_vector(&parts.floats)),
+        singles: singles.then(|| {
+            let singles: Vec<f32> = parts.floats.iter().map(|x| *x as f32).collect();
+            builder.create_vector(&singles)
+        }),
         codes: text.then(|| builder.create_vector(&codes)),
-        list_ends: (kind == fb::Kind::StrList).then(|| builder.create_vector(&ends)),
+        list_lengths: is(&[fb::Kind::StrList]).then(|| builder.create_vector(&lengths)),
         dictionary,
     };
     Ok(fb::Column::create(builder, &args))
+}
+
+/// Flags as bits, the lowest first.
+fn bits(flags: &[u8]) -> Vec<u8> {
+    let eights = flags.chunks(8);
+    eights
+        .map(|eight| eight.iter().rev().fold(0, |byte, flag| byte << 1 | flag))
+        .collect()
+}
+
+fn flags(rows: usize, bits: &[u8]) -> Result<Vec<u8>> {
+    let flags: Vec<u8> = (0..8 * bits.len())
+        .map(|i| bits[i / 8] >> (i % 8) & 1)
+        .collect();
+    let (own, rest) = flags.split_at(rows.min(flags.len()));
+    if bits.len() != rows.div_ceil(8) || rest.contains(&1) {
+        let bytes = bits.len();
+        return Err(Error::format(format!(
+            "{bytes} bytes of flags for {rows} candidates"
+        )));
+    }
+    Ok(own.to_vec())
+}
+
+/// Integers, in as few bytes as their distances allow: most ids and whole seconds in four.
+pub(super) fn write_integers<'b>(
+    builder: &mut FlatBufferBuilder<'b>,
+    values: &[i64],
+) -> WIPOffset<fb::Integers<'b>> {
+    let base = values.iter().copied().min().unwrap_or_default();
+    // Distances fit a u64, whatever the signs.
+    let distance = |value: &i64| value.wrapping_sub(base) as u64;
+    let step = values.iter().map(distance).fold(0, gcd).max(1);
+    let steps: Option<Vec<u32>> = values
+        .iter()
+        .map(|value| u32::try_from(distance(value) / step).ok())
+        .collect();
+    let args = match (steps, i64::try_from(step)) {
+        (Some(steps), Ok(step)) => fb::IntegersArgs {
+            wide: None,
+            base,
+            step,
+            steps: Some(builder.create_vector(&steps)),
+        },
+        _ => fb::IntegersArgs {
+            wide: Some(builder.create_vector(values)),
+            ..fb::IntegersArgs::default()
+        },
+    };
+    fb::Integers::create(builder, &args)
+}
+
+fn gcd(a: u64, b: u64) -> u64 {
+    match b {
+        0 => a,
+        b => gcd(b, a % b),
+    }
+}
+
+pub(super) fn read_integers(integers: fb::Integers<'_>) -> Result<Vec<i64>> {
+    let wrong = || Error::format("integers that are neither wide nor steps within 64 bits");
+    match (integers.wide(), integers.steps()) {
+        (Some(wide), None) => Ok(wide.iter().collect()),
+        (None, Some(steps)) => {
+            let (base, step) = (integers.base(), integers.step());
+            let value = |steps: u32| step.checked_mul(i64::from(steps))?.checked_add(base);
+            steps
+                .iter()
+                .map(value)
+                .collect::<Option<_>>()
+                .ok_or_else(wrong)
+        }
+        _ => Err(wrong()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn integers_come_back(
+            base in any::<i64>(), step in prop_oneof![Just(1u64), 1u64..5_000_000, any::<u64>()],
+            steps in prop::collection::vec(prop_oneof![0u64..9, any::<u64>()], 0..40),
+        ) {
+            let values: Vec<i64> =
+                steps.iter().map(|s| base.wrapping_add(step.wrapping_mul(*s) as i64)).collect();
+            let mut builder = FlatBufferBuilder::new();
+            let root = write_integers(&mut builder, &values);
+            builder.finish(root, None);
+            let held = flatbuffers::root::<fb::Integers<'_>>(builder.finished_data()).unwrap();
+            prop_assert_eq!(read_integers(held).unwrap(), values);
+        }
+
+        #[test]
+        fn flags_come_back(given in prop::collection::vec(0u8..2, 0..40)) {
+            prop_assert_eq!(flags(given.len(), &bits(&given)).unwrap(), given.clone());
+            prop_assert!(flags(given.len() + 8, &bits(&given)).is_err());
+        }
+    }
 }

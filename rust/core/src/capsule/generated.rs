@@ -377,6 +377,153 @@ impl ::core::fmt::Debug for Space<'_> {
       ds.finish()
   }
 }
+pub enum IntegersOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+pub struct Integers<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for Integers<'a> {
+  type Inner = Integers<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> Integers<'a> {
+  pub const VT_WIDE: ::flatbuffers::VOffsetT = 4;
+  pub const VT_BASE: ::flatbuffers::VOffsetT = 6;
+  pub const VT_STEP: ::flatbuffers::VOffsetT = 8;
+  pub const VT_STEPS: ::flatbuffers::VOffsetT = 10;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    Integers { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args IntegersArgs<'args>
+  ) -> ::flatbuffers::WIPOffset<Integers<'bldr>> {
+    let mut builder = IntegersBuilder::new(_fbb);
+    builder.add_step(args.step);
+    builder.add_base(args.base);
+    if let Some(x) = args.steps { builder.add_steps(x); }
+    if let Some(x) = args.wide { builder.add_wide(x); }
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn wide(&self) -> Option<::flatbuffers::Vector<'a, i64>> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, i64>>>(Integers::VT_WIDE, None)}
+  }
+  #[inline]
+  pub fn base(&self) -> i64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<i64>(Integers::VT_BASE, Some(0)).unwrap()}
+  }
+  #[inline]
+  pub fn step(&self) -> i64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<i64>(Integers::VT_STEP, Some(0)).unwrap()}
+  }
+  #[inline]
+  pub fn steps(&self) -> Option<::flatbuffers::Vector<'a, u32>> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, u32>>>(Integers::VT_STEPS, None)}
+  }
+}
+
+impl ::flatbuffers::Verifiable for Integers<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, i64>>>("wide", Self::VT_WIDE, false)?
+     .visit_field::<i64>("base", Self::VT_BASE, false)?
+     .visit_field::<i64>("step", Self::VT_STEP, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u32>>>("steps", Self::VT_STEPS, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct IntegersArgs<'a> {
+    pub wide: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, i64>>>,
+    pub base: i64,
+    pub step: i64,
+    pub steps: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, u32>>>,
+}
+impl<'a> Default for IntegersArgs<'a> {
+  #[inline]
+  fn default() -> Self {
+    IntegersArgs {
+      wide: None,
+      base: 0,
+      step: 0,
+      steps: None,
+    }
+  }
+}
+
+pub struct IntegersBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> IntegersBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_wide(&mut self, wide: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b , i64>>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(Integers::VT_WIDE, wide);
+  }
+  #[inline]
+  pub fn add_base(&mut self, base: i64) {
+    self.fbb_.push_slot::<i64>(Integers::VT_BASE, base, 0);
+  }
+  #[inline]
+  pub fn add_step(&mut self, step: i64) {
+    self.fbb_.push_slot::<i64>(Integers::VT_STEP, step, 0);
+  }
+  #[inline]
+  pub fn add_steps(&mut self, steps: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b , u32>>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(Integers::VT_STEPS, steps);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> IntegersBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    IntegersBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<Integers<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for Integers<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("Integers");
+      ds.field("wide", &self.wide());
+      ds.field("base", &self.base());
+      ds.field("step", &self.step());
+      ds.field("steps", &self.steps());
+      ds.finish()
+  }
+}
 pub enum ColumnOffset {}
 #[derive(Copy, Clone, PartialEq)]
 
@@ -399,9 +546,10 @@ impl<'a> Column<'a> {
   pub const VT_BOOLS: ::flatbuffers::VOffsetT = 10;
   pub const VT_INTS: ::flatbuffers::VOffsetT = 12;
   pub const VT_FLOATS: ::flatbuffers::VOffsetT = 14;
-  pub const VT_CODES: ::flatbuffers::VOffsetT = 16;
-  pub const VT_LIST_ENDS: ::flatbuffers::VOffsetT = 18;
-  pub const VT_DICTIONARY: ::flatbuffers::VOffsetT = 20;
+  pub const VT_SINGLES: ::flatbuffers::VOffsetT = 16;
+  pub const VT_CODES: ::flatbuffers::VOffsetT = 18;
+  pub const VT_LIST_LENGTHS: ::flatbuffers::VOffsetT = 20;
+  pub const VT_DICTIONARY: ::flatbuffers::VOffsetT = 22;
 
   #[inline]
   pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
@@ -414,8 +562,9 @@ impl<'a> Column<'a> {
   ) -> ::flatbuffers::WIPOffset<Column<'bldr>> {
     let mut builder = ColumnBuilder::new(_fbb);
     if let Some(x) = args.dictionary { builder.add_dictionary(x); }
-    if let Some(x) = args.list_ends { builder.add_list_ends(x); }
+    if let Some(x) = args.list_lengths { builder.add_list_lengths(x); }
     if let Some(x) = args.codes { builder.add_codes(x); }
+    if let Some(x) = args.singles { builder.add_singles(x); }
     if let Some(x) = args.floats { builder.add_floats(x); }
     if let Some(x) = args.ints { builder.add_ints(x); }
     if let Some(x) = args.bools { builder.add_bools(x); }
@@ -455,11 +604,11 @@ impl<'a> Column<'a> {
     unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, u8>>>(Column::VT_BOOLS, None)}
   }
   #[inline]
-  pub fn ints(&self) -> Option<::flatbuffers::Vector<'a, i64>> {
+  pub fn ints(&self) -> Option<Integers<'a>> {
     // Safety:
     // Created from valid Table for this object
     // which contains a valid value in this slot
-    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, i64>>>(Column::VT_INTS, None)}
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<Integers>>(Column::VT_INTS, None)}
   }
   #[inline]
   pub fn floats(&self) -> Option<::flatbuffers::Vector<'a, f64>> {
@@ -469,6 +618,13 @@ impl<'a> Column<'a> {
     unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, f64>>>(Column::VT_FLOATS, None)}
   }
   #[inline]
+  pub fn singles(&self) -> Option<::flatbuffers::Vector<'a, f32>> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, f32>>>(Column::VT_SINGLES, None)}
+  }
+  #[inline]
   pub fn codes(&self) -> Option<::flatbuffers::Vector<'a, u16>> {
     // Safety:
     // Created from valid Table for this object
@@ -476,11 +632,11 @@ impl<'a> Column<'a> {
     unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, u16>>>(Column::VT_CODES, None)}
   }
   #[inline]
-  pub fn list_ends(&self) -> Option<::flatbuffers::Vector<'a, u32>> {
+  pub fn list_lengths(&self) -> Option<::flatbuffers::Vector<'a, u16>> {
     // Safety:
     // Created from valid Table for this object
     // which contains a valid value in this slot
-    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, u32>>>(Column::VT_LIST_ENDS, None)}
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, u16>>>(Column::VT_LIST_LENGTHS, None)}
   }
   #[inline]
   pub fn dictionary(&self) -> Option<::flatbuffers::Vector<'a, ::flatbuffers::ForwardsUOffset<&'a str>>> {
@@ -501,10 +657,11 @@ impl ::flatbuffers::Verifiable for Column<'_> {
      .visit_field::<Kind>("kind", Self::VT_KIND, false)?
      .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u8>>>("valid", Self::VT_VALID, false)?
      .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u8>>>("bools", Self::VT_BOOLS, false)?
-     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, i64>>>("ints", Self::VT_INTS, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<Integers>>("ints", Self::VT_INTS, false)?
      .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, f64>>>("floats", Self::VT_FLOATS, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, f32>>>("singles", Self::VT_SINGLES, false)?
      .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u16>>>("codes", Self::VT_CODES, false)?
-     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u32>>>("list_ends", Self::VT_LIST_ENDS, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u16>>>("list_lengths", Self::VT_LIST_LENGTHS, false)?
      .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, ::flatbuffers::ForwardsUOffset<&'_ str>>>>("dictionary", Self::VT_DICTIONARY, false)?
      .finish();
     Ok(())
@@ -515,10 +672,11 @@ pub struct ColumnArgs<'a> {
     pub kind: Kind,
     pub valid: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, u8>>>,
     pub bools: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, u8>>>,
-    pub ints: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, i64>>>,
+    pub ints: Option<::flatbuffers::WIPOffset<Integers<'a>>>,
     pub floats: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, f64>>>,
+    pub singles: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, f32>>>,
     pub codes: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, u16>>>,
-    pub list_ends: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, u32>>>,
+    pub list_lengths: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, u16>>>,
     pub dictionary: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, ::flatbuffers::ForwardsUOffset<&'a str>>>>,
 }
 impl<'a> Default for ColumnArgs<'a> {
@@ -531,8 +689,9 @@ impl<'a> Default for ColumnArgs<'a> {
       bools: None,
       ints: None,
       floats: None,
+      singles: None,
       codes: None,
-      list_ends: None,
+      list_lengths: None,
       dictionary: None,
     }
   }
@@ -560,20 +719,24 @@ impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> ColumnBuilder<'a, 'b, A> {
     self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(Column::VT_BOOLS, bools);
   }
   #[inline]
-  pub fn add_ints(&mut self, ints: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b , i64>>) {
-    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(Column::VT_INTS, ints);
+  pub fn add_ints(&mut self, ints: ::flatbuffers::WIPOffset<Integers<'b >>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<Integers>>(Column::VT_INTS, ints);
   }
   #[inline]
   pub fn add_floats(&mut self, floats: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b , f64>>) {
     self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(Column::VT_FLOATS, floats);
   }
   #[inline]
+  pub fn add_singles(&mut self, singles: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b , f32>>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(Column::VT_SINGLES, singles);
+  }
+  #[inline]
   pub fn add_codes(&mut self, codes: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b , u16>>) {
     self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(Column::VT_CODES, codes);
   }
   #[inline]
-  pub fn add_list_ends(&mut self, list_ends: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b , u32>>) {
-    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(Column::VT_LIST_ENDS, list_ends);
+  pub fn add_list_lengths(&mut self, list_lengths: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b , u16>>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(Column::VT_LIST_LENGTHS, list_lengths);
   }
   #[inline]
   pub fn add_dictionary(&mut self, dictionary: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b , ::flatbuffers::ForwardsUOffset<&'b  str>>>) {
@@ -604,8 +767,9 @@ impl ::core::fmt::Debug for Column<'_> {
       ds.field("bools", &self.bools());
       ds.field("ints", &self.ints());
       ds.field("floats", &self.floats());
+      ds.field("singles", &self.singles());
       ds.field("codes", &self.codes());
-      ds.field("list_ends", &self.list_ends());
+      ds.field("list_lengths", &self.list_lengths());
       ds.field("dictionary", &self.dictionary());
       ds.finish()
   }
@@ -670,11 +834,11 @@ impl<'a> Capsule<'a> {
 
 
   #[inline]
-  pub fn ints(&self) -> Option<::flatbuffers::Vector<'a, i64>> {
+  pub fn ints(&self) -> Option<Integers<'a>> {
     // Safety:
     // Created from valid Table for this object
     // which contains a valid value in this slot
-    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, i64>>>(Capsule::VT_INTS, None)}
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<Integers>>(Capsule::VT_INTS, None)}
   }
   #[inline]
   pub fn text_ends(&self) -> Option<::flatbuffers::Vector<'a, u32>> {
@@ -775,7 +939,7 @@ impl ::flatbuffers::Verifiable for Capsule<'_> {
     v: &mut ::flatbuffers::Verifier, pos: usize
   ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
     v.visit_table(pos)?
-     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, i64>>>("ints", Self::VT_INTS, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<Integers>>("ints", Self::VT_INTS, false)?
      .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u32>>>("text_ends", Self::VT_TEXT_ENDS, false)?
      .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u8>>>("texts", Self::VT_TEXTS, false)?
      .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, ::flatbuffers::ForwardsUOffset<Space>>>>("spaces", Self::VT_SPACES, false)?
@@ -794,7 +958,7 @@ impl ::flatbuffers::Verifiable for Capsule<'_> {
   }
 }
 pub struct CapsuleArgs<'a> {
-    pub ints: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, i64>>>,
+    pub ints: Option<::flatbuffers::WIPOffset<Integers<'a>>>,
     pub text_ends: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, u32>>>,
     pub texts: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, u8>>>,
     pub spaces: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, ::flatbuffers::ForwardsUOffset<Space<'a>>>>>,
@@ -837,8 +1001,8 @@ pub struct CapsuleBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
 }
 impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> CapsuleBuilder<'a, 'b, A> {
   #[inline]
-  pub fn add_ints(&mut self, ints: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b , i64>>) {
-    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(Capsule::VT_INTS, ints);
+  pub fn add_ints(&mut self, ints: ::flatbuffers::WIPOffset<Integers<'b >>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<Integers>>(Capsule::VT_INTS, ints);
   }
   #[inline]
   pub fn add_text_ends(&mut self, text_ends: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b , u32>>) {

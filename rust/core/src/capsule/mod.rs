@@ -34,7 +34,7 @@ use std::sync::Arc;
 
 use crate::column::Column;
 use crate::error::{Error, Refusal, Result};
-use crate::format::Mapping;
+use crate::format::{write_bytes, Mapping};
 use crate::ids::{Id, IdMap, Ids};
 use crate::profile::Plan;
 use crate::rank::{
@@ -42,7 +42,7 @@ use crate::rank::{
 };
 use crate::store::VectorStore;
 
-pub use pack::{pack, Packing};
+pub use pack::{candidates_of, pack, seal, Numbers, Packing};
 pub use sign::{PrivateKey, PublicKey, KEY_BYTES};
 
 /// Candidates of a capsule, at most.
@@ -136,6 +136,11 @@ impl Capsule {
     /// The whole file.
     pub fn bytes(&self) -> &[u8] {
         self.map.bytes()
+    }
+
+    /// Writes the file: it is there whole, or as it was before.
+    pub fn save(&self, path: &std::path::Path) -> Result<()> {
+        write_bytes(path, self.bytes())
     }
 
     /// A candidate's vector as stored: what a profile observes.

@@ -158,7 +158,7 @@ fn read(map: Arc<Mapping>, signed: &Signed, at: i64) -> Result<Capsule> {
     let body = &map.bytes()[..signed.body];
     let options = VerifierOptions {
         max_depth: 4,
-        max_tables: 1 + MOST_SPACES + 2 * MOST_COLUMNS,
+        max_tables: 2 + MOST_SPACES + 4 * MOST_COLUMNS,
         // No text or table is there twice, so nothing can grow in being read but by tables of places, which are shared.
         max_apparent_size: 2 * body.len(),
         ignore_missing_null_terminator: false,
@@ -295,7 +295,7 @@ fn facts(map: &Arc<Mapping>, held: &fb::Capsule<'_>) -> Result<Facts> {
 
 fn read_ids(map: &Arc<Mapping>, held: &fb::Capsule<'_>) -> Result<IdMap> {
     let by_row = match (held.ints(), held.text_ends(), held.texts()) {
-        (Some(ints), None, None) => ByRow::Int(numbers(map, &ints)),
+        (Some(ints), None, None) => ByRow::Int(columns::read_integers(ints)?.into()),
         (None, Some(ends), Some(texts)) => {
             if ends.len() > MOST_ITEMS {
                 return Err(damaged(format!("{} candidates", ends.len())));

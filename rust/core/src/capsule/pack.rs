@@ -1,6 +1,6 @@
 //! From items to a signed capsule. The same items, policy, moments and key give the same bytes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use flatbuffers::{FlatBufferBuilder, WIPOffset};
@@ -11,12 +11,13 @@ use super::sign::PrivateKey;
 use super::{Capsule, MOST_BYTES, MOST_ITEMS};
 use crate::column::{Column, ColumnType, Value};
 use crate::error::{Error, Result};
-use crate::ids::{IdMap, Ids};
+use crate::ids::{Id, IdMap, Ids};
 use crate::metric::{Dtype, Metric};
 use crate::profile::Plan;
 use crate::rank::policy::{PolicySpec, SignalSpec};
 use crate::rank::{
-    attributes_read, diversity, explore_names, space_index, Eligibility, Policy, Request, Source,
+    attributes_read, diversity, explore_names, space_index, Eligibility, Policy, Request, Slate,
+    Source,
 };
 use crate::store::{Data, VectorStore};
 
@@ -60,11 +61,7 @@ pub fn pack(
         return Err(Error::invalid("ttl", "more than 0", got));
     }
     check_answers(policy.spec(), packing.signals)?;
-    let body = encode(source, policy, packing, &rows)?;
-    let mut bytes = body;
-    bytes.extend_from_slice(key.public().id_bytes());
-    let signature = key.sign(&bytes);
-    bytes.extend_from_slice(&signature);
+    let bytes = seal(encode(source, policy, packing, &rows)?, key);
     if bytes.len() > MOST_BYTES {
         let expected = format!("items that fit a capsule of {MOST_BYTES} bytes");
         return Err(Error::invalid(
@@ -90,6 +87,59 @@ pub fn pack(
         route: None,
     })?;
     Ok(bytes)
+}
+
+/// Signs a buffer that has its size in front. Nothing is checked: that is the business of who opens it.
+pub fn seal(mut body: Vec<u8>, key: &PrivateKey) -> Vec<u8> {
+    body.extend_from_slice(key.public().id_bytes());
+    let signature = key.sign(&body);
+    body.extend_from_slice(&signature);
+    body
+}
+
+/// Numbers by the names of signals, one a candidate, NaN where there is none.
+pub type Numbers = Vec<(String, Vec<f64>)>;
+
+/// Up to `most` candidates of a slate: what it shows, then the best of the rest of its pool. With them come the numbers of
+/// its request, of models and of lists that a policy reads.
+pub fn candidates_of(slate: &Slate, policy: &Policy, most: usize) -> (Ids, Numbers) {
+    let mut entries: Vec<usize> = slate.slots.iter().map(|slot| slot.entry as usize).collect();
+    let shown: HashSet<usize> = entries.iter().copied().collect();
+    let scores = &slate.pool.scores;
+    let mut rest: Vec<(usize, Id)> = (0..scores.len())
+        .filter(|entry| !shown.contains(entry))
+        .map(|entry| (entry, slate.pool.ids.get(entry)))
+        .collect();
+    rest.sort_by(|(a, left), (b, right)| scores[*b].total_cmp(&scores[*a]).then(left.cmp(right)));
+    entries.extend(rest.into_iter().map(|(entry, _)| entry));
+    entries.truncate(most);
+    let ids = match &slate.pool.ids {
+        Ids::Int(ids) => Ids::Int(entries.iter().map(|&entry| ids[entry]).collect()),
+        Ids::Str(ids) => Ids::Str(entries.iter().map(|&entry| ids[entry].clone()).collect()),
+    };
+    let named = names_of(policy);
+    let signals = slate.pool.signals.iter();
+    let signals = signals
+        .filter(|(name, _)| named.contains(name.as_str()))
+        .map(|(name, values)| {
+            (
+                name.clone(),
+                entries.iter().map(|&entry| values[entry]).collect(),
+            )
+        })
+        .collect();
+    (ids, signals)
+}
+
+/// The names under which a policy reads numbers that may come with a request.
+fn names_of(policy: &Policy) -> BTreeSet<&str> {
+    let named = policy.signals().iter().filter_map(|signal| match signal {
+        SignalSpec::Value { name, .. }
+        | SignalSpec::Model { name, .. }
+        | SignalSpec::List { name, .. } => Some(name.as_str()),
+        SignalSpec::Similarity { .. } | SignalSpec::Decay { .. } => None,
+    });
+    named.chain(explore_names(policy)).collect()
 }
 
 fn rows_of(source: &dyn Source, ids: &Ids) -> Result<Vec<u32>> {
@@ -133,7 +183,7 @@ fn encode(
 ) -> Result<Vec<u8>> {
     let mut builder = FlatBufferBuilder::new();
     let (ints, text_ends, texts) = match packing.ids {
-        Ids::Int(ids) => (Some(builder.create_vector(ids)), None, None),
+        Ids::Int(ids) => (Some(columns::write_integers(&mut builder, ids)), None, None),
         Ids::Str(ids) => {
             let mut ends: Vec<u32> = Vec::with_capacity(ids.len());
             let mut bytes = Vec::new();
@@ -340,17 +390,7 @@ fn signals_of<'b>(
     policy: &Policy,
     packing: &Packing<'_>,
 ) -> Result<Vec<WIPOffset<fb::Column<'b>>>> {
-    let named: BTreeSet<&str> = policy
-        .signals()
-        .iter()
-        .filter_map(|signal| match signal {
-            SignalSpec::Value { name, .. }
-            | SignalSpec::Model { name, .. }
-            | SignalSpec::List { name, .. } => Some(name.as_str()),
-            SignalSpec::Similarity { .. } | SignalSpec::Decay { .. } => None,
-        })
-        .chain(explore_names(policy))
-        .collect();
+    let named = names_of(policy);
     let mut sorted: Vec<&(String, Vec<f64>)> = packing.signals.iter().collect();
     sorted.sort_by_key(|(name, _)| name.as_str());
     if let Some(pair) = sorted.windows(2).find(|pair| pair[0].0 == pair[1].0) {

@@ -23,7 +23,7 @@ mod write;
 
 pub use map::Mapping;
 pub use read::Reader;
-pub use write::Writer;
+pub use write::{write_bytes, Writer};
 
 /// First bytes of every file.
 const MAGIC: [u8; 8] = *b"PERSOCOR";

@@ -75,26 +75,7 @@ impl<'a> Writer<'a> {
 
     /// Writes the file; `hook` is told bytes done of bytes in all and may stop the work.
     pub fn write(self, path: &Path, hook: &dyn Fn(usize, usize) -> bool) -> Result<()> {
-        let folder = match path.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            _ => Path::new("."),
-        };
-        let temporary = tempfile::Builder::new()
-            .prefix(".perso-core-")
-            .suffix(".tmp")
-            .tempfile_in(folder)
-            .map_err(plain)?;
-        let mut out = BufWriter::with_capacity(1 << 20, temporary);
-        let total = self.write_to(&mut out, hook)?;
-        let mut temporary = out.into_inner().map_err(|error| error.into_error())?;
-        temporary.flush()?;
-        debug_assert_eq!(temporary.seek(SeekFrom::End(0))?, total as u64);
-        temporary.as_file().sync_all()?;
-        set_mode(&temporary)?;
-        temporary
-            .persist(path)
-            .map_err(|error| plain(error.error))?;
-        sync_folder(folder)?;
+        let total = replace(path, |out| self.write_to(out, hook))?;
         hook(total, total);
         Ok(())
     }
@@ -159,6 +140,43 @@ impl<'a> Writer<'a> {
         debug_assert_eq!(at, total);
         Ok(total)
     }
+}
+
+/// Writes these bytes as a file, whole or not at all.
+pub fn write_bytes(path: &Path, bytes: &[u8]) -> Result<()> {
+    replace(path, |out| {
+        out.write_all(bytes)?;
+        Ok(bytes.len())
+    })?;
+    Ok(())
+}
+
+/// Writes to the side and renames; `write` says how many bytes it wrote.
+fn replace(
+    path: &Path,
+    write: impl FnOnce(&mut BufWriter<tempfile::NamedTempFile>) -> Result<usize>,
+) -> Result<usize> {
+    let folder = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let temporary = tempfile::Builder::new()
+        .prefix(".perso-core-")
+        .suffix(".tmp")
+        .tempfile_in(folder)
+        .map_err(plain)?;
+    let mut out = BufWriter::with_capacity(1 << 20, temporary);
+    let total = write(&mut out)?;
+    let mut temporary = out.into_inner().map_err(|error| error.into_error())?;
+    temporary.flush()?;
+    debug_assert_eq!(temporary.seek(SeekFrom::End(0))?, total as u64);
+    temporary.as_file().sync_all()?;
+    set_mode(&temporary)?;
+    temporary
+        .persist(path)
+        .map_err(|error| plain(error.error))?;
+    sync_folder(folder)?;
+    Ok(total)
 }
 
 /// The operating system's own error, without the temporary file's name around it: the caller knows the
