@@ -22,6 +22,9 @@ from ._mechanism import ADJACENCIES, Adjacency
 
 _LARGE = 50.0
 
+# Renyi orders: whole ones, whose divergences are finite sums; the others are series that may not converge.
+_ORDERS = (*range(2, 65), 80, 96, 128, 192, 256, 512)
+
 
 class Accountant:
     """A running total of what rounds have cost, each with its own noise and sampling.
@@ -88,10 +91,13 @@ class Accountant:
         sampled = {pair: n for pair, n in self._rounds.items() if pair[1] < 1}
         if not sampled:
             return float(self._library.get_epsilon_gaussian(full**-0.5, target))
-        rough = self._compose(self._library.rdp.RdpAccountant(), full, sampled, target)
+        rough = self._compose(self._library.rdp.RdpAccountant(_ORDERS), full, sampled, target)
         if rough > _LARGE:
             return rough
-        return min(rough, self._compose(self._library.pld.PLDAccountant(), full, sampled, target))
+        # How finely losses are told apart: what that rounds up adds up over rounds.
+        interval = 1e-3 if self.rounds <= 1000 else 1e-4
+        accountant = self._library.pld.PLDAccountant(value_discretization_interval=interval)
+        return min(rough, self._compose(accountant, full, sampled, target))
 
     def _compose(
         self, accountant: Any, full: float, sampled: dict[tuple[float, float], int], delta: float

@@ -3,7 +3,7 @@
 use std::ffi::CStr;
 use std::io::ErrorKind;
 
-use perso_core::error::Error;
+use perso_core::error::{Error, Refusal};
 
 /// Outcome of a call, as `enum pc_status_code` of the header has it. A number whose meaning is gone is
 /// not given to another: new ones go to the end.
@@ -34,11 +34,19 @@ pub enum Status {
     Interrupted = 10,
     /// Memory that could not be had.
     NoMemory = 11,
+    /// A capsule that has expired.
+    Expired = 12,
+    /// A capsule that was made in the future.
+    Future = 13,
+    /// A capsule that was signed with a key that is not among those given.
+    WrongKey = 14,
+    /// A capsule whose signature does not hold.
+    Tampered = 15,
 }
 
 impl Status {
     /// Every status, in order of its number.
-    pub const ALL: [Status; 12] = [
+    pub const ALL: [Status; 16] = [
         Status::Ok,
         Status::NullArgument,
         Status::InvalidValue,
@@ -51,6 +59,10 @@ impl Status {
         Status::TextIds,
         Status::Interrupted,
         Status::NoMemory,
+        Status::Expired,
+        Status::Future,
+        Status::WrongKey,
+        Status::Tampered,
     ];
 
     /// The status with this number.
@@ -75,6 +87,10 @@ impl Status {
             Status::TextIds => c"text_ids",
             Status::Interrupted => c"interrupted",
             Status::NoMemory => c"no_memory",
+            Status::Expired => c"expired",
+            Status::Future => c"future",
+            Status::WrongKey => c"wrong_key",
+            Status::Tampered => c"tampered",
         }
     }
 }
@@ -85,7 +101,14 @@ impl From<&Error> for Status {
             Error::Invalid { .. } => Status::InvalidValue,
             Error::Type { .. } => Status::WrongType,
             Error::Missing { .. } => Status::Missing,
-            Error::Format(_) | Error::Capsule { .. } => Status::Format,
+            Error::Format(_) => Status::Format,
+            Error::Capsule { reason, .. } => match reason {
+                Refusal::Expired => Status::Expired,
+                Refusal::Future => Status::Future,
+                Refusal::Key => Status::WrongKey,
+                Refusal::Tampered => Status::Tampered,
+                _ => Status::Format,
+            },
             Error::Replay(_) => Status::Replay,
             Error::Io(error) if error.kind() == ErrorKind::OutOfMemory => Status::NoMemory,
             Error::Io(_) => Status::Io,

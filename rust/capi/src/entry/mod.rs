@@ -4,6 +4,7 @@
 //! All pointers of a call are null or what the header says they are; a `# Safety` section that says
 //! "as the header says" means that.
 
+mod capsule;
 mod catalog;
 mod profile;
 mod rank;
@@ -16,6 +17,7 @@ use perso_core::error::Error;
 use crate::border::{self, Failure};
 use crate::status::Status;
 
+pub use capsule::*;
 pub use catalog::*;
 pub use profile::*;
 pub use rank::*;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use perso_core::catalog::Catalog;
 use perso_core::error::Error;
-use perso_core::ids::{Id, Ids};
+use perso_core::ids::{Id, IdMap, Ids};
 use perso_core::profile::{Plan, Prior, Profile};
 use perso_core::select::check_kind;
 
@@ -60,25 +60,38 @@ pub unsafe extern "C" fn pc_profile_new(
             let out = Out::new("out", out, ptr::null_mut())?;
             (out, plan(border::text_in("plan_json", plan_json)?)?)
         };
-        // Before so many numbers are read.
-        Profile::new(Arc::clone(&plan), dim, None)?;
         // SAFETY: as the header says.
-        let (base, prior) = unsafe {
-            (
-                border::optional_array_in("base", base, dim)?.map(Prior::Base),
-                border::optional_array_in("prior", prior, dim)?.map(Prior::Population),
-            )
-        };
-        if base.is_some() {
-            // Not used then, and checked all the same.
-            Profile::new(Arc::clone(&plan), dim, prior.clone())?;
-        }
-        let profile = Profile::new(plan, dim, base.or(prior))?;
-        out.set(Handle::give(Mutex::new(profile)));
+        out.set(Handle::give(unsafe { made(plan, dim, base, prior) }?));
         Ok(())
     };
     // SAFETY: as the header says.
     unsafe { call(error, body) }
+}
+
+/// A profile without events.
+///
+/// # Safety
+/// `base` and `prior` are null or point to `dim` numbers.
+pub(super) unsafe fn made(
+    plan: Arc<Plan>,
+    dim: usize,
+    base: *const f32,
+    prior: *const f32,
+) -> Result<Locked, Failure> {
+    // Before so many numbers are read.
+    Profile::new(Arc::clone(&plan), dim, None)?;
+    // SAFETY: the same contract.
+    let (base, prior) = unsafe {
+        (
+            border::optional_array_in("base", base, dim)?.map(Prior::Base),
+            border::optional_array_in("prior", prior, dim)?.map(Prior::Population),
+        )
+    };
+    if base.is_some() {
+        // Not used then, and checked all the same.
+        Profile::new(Arc::clone(&plan), dim, prior.clone())?;
+    }
+    Ok(Mutex::new(Profile::new(plan, dim, base.or(prior))?))
 }
 
 /// The profile that some bytes hold.
@@ -203,6 +216,76 @@ pub unsafe extern "C" fn pc_profile_observe(
     unsafe { call(error, body) }
 }
 
+/// Whatever has items with vectors.
+pub(super) trait Items: Send + Sync + Sized {
+    /// As the header calls it.
+    const NAME: &'static str;
+
+    fn ids(&self) -> &IdMap;
+
+    /// An item's vector as it is stored.
+    fn vector(&self, space: &str, id: &Id) -> Result<Vec<f32>, Error>;
+}
+
+impl Items for Catalog {
+    const NAME: &'static str = "catalog";
+
+    fn ids(&self) -> &IdMap {
+        self.id_map()
+    }
+
+    fn vector(&self, space: &str, id: &Id) -> Result<Vec<f32>, Error> {
+        let vectors = self.vectors(self.space(space)?);
+        let mut vector = vec![0.0; vectors.spec().dim];
+        vectors.get(self.id_map().require(id)?, &mut vector);
+        Ok(vector)
+    }
+}
+
+/// Takes in an event about an item.
+///
+/// # Safety
+/// As the header says of the functions that observe items.
+pub(super) unsafe fn observe<T: Items>(
+    items: *const Handle<T>,
+    profile: *const PcProfile,
+    id: impl FnOnce() -> Result<Id, Failure>,
+    kind: *const c_char,
+    at: i64,
+    error: *mut *mut c_char,
+) -> Status {
+    let body = || {
+        // SAFETY: as the header says.
+        let (items, profile, kind) = unsafe {
+            (
+                Handle::look(T::NAME, items)?,
+                Handle::look("profile", profile)?,
+                border::text_in("kind", kind)?,
+            )
+        };
+        let id = id()?;
+        let one = match &id {
+            Id::Int(id) => Ids::Int(vec![*id]),
+            Id::Str(id) => Ids::Str(vec![id.clone()]),
+        };
+        check_kind("id", items.ids(), &one)?;
+        let mut profile = lock(profile)?;
+        let item = items.vector(&profile.plan().spec().space, &id)?;
+        Ok(profile.observe(&item, kind, at)?)
+    };
+    // SAFETY: as the header says.
+    unsafe { call(error, body) }
+}
+
+/// An id that came as text.
+///
+/// # Safety
+/// `id` is null or NUL-terminated, and stays unchanged until the call returns.
+pub(super) unsafe fn text_id(id: *const c_char) -> Result<Id, Failure> {
+    // SAFETY: the same contract.
+    unsafe { border::text_in("id", id) }.map(|id| Id::Str(id.into()))
+}
+
 /// Takes in an event about an item of a catalog.
 ///
 /// # Safety
@@ -216,9 +299,8 @@ pub unsafe extern "C" fn pc_catalog_observe(
     at: i64,
     error: *mut *mut c_char,
 ) -> Status {
-    let id = || Ok(Id::Int(id));
     // SAFETY: as the header says.
-    unsafe { observe(catalog, profile, id, kind, at, error) }
+    unsafe { observe(catalog, profile, || Ok(Id::Int(id)), kind, at, error) }
 }
 
 /// The same where ids are text.
@@ -235,56 +317,7 @@ pub unsafe extern "C" fn pc_catalog_observe_text(
     error: *mut *mut c_char,
 ) -> Status {
     // SAFETY: as the header says.
-    let id = || unsafe { border::text_in("id", id) }.map(|id| Id::Str(id.into()));
-    // SAFETY: as the header says.
-    unsafe { observe(catalog, profile, id, kind, at, error) }
-}
-
-/// # Safety
-/// As the header says of both functions.
-unsafe fn observe(
-    catalog: *const PcCatalog,
-    profile: *const PcProfile,
-    id: impl FnOnce() -> Result<Id, Failure>,
-    kind: *const c_char,
-    at: i64,
-    error: *mut *mut c_char,
-) -> Status {
-    let body = || {
-        // SAFETY: as the header says.
-        let (catalog, profile, kind) = unsafe {
-            (
-                Handle::look("catalog", catalog)?,
-                Handle::look("profile", profile)?,
-                border::text_in("kind", kind)?,
-            )
-        };
-        let id = id()?;
-        let mut profile = lock(profile)?;
-        let item = vector_of(catalog, &profile.plan().spec().space, id)?;
-        Ok(profile.observe(&item, kind, at)?)
-    };
-    // SAFETY: as the header says.
-    unsafe { call(error, body) }
-}
-
-/// An item's vector as it is stored.
-fn vector_of(catalog: &Catalog, space: &str, id: Id) -> Result<Vec<f32>, Error> {
-    let vectors = catalog.vectors(catalog.space(space)?);
-    let row = require("id", catalog.id_map(), id)?;
-    let mut vector = vec![0.0; vectors.spec().dim];
-    vectors.get(row, &mut vector);
-    Ok(vector)
-}
-
-/// The row of an id of the right kind.
-fn require(argument: &str, ids: &perso_core::ids::IdMap, id: Id) -> Result<u32, Error> {
-    let one = match id.clone() {
-        Id::Int(id) => Ids::Int(vec![id]),
-        Id::Str(id) => Ids::Str(vec![id]),
-    };
-    check_kind(argument, ids, &one)?;
-    ids.require(&id)
+    unsafe { observe(catalog, profile, || text_id(id), kind, at, error) }
 }
 
 /// How many events a profile has seen.

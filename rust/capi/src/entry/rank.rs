@@ -5,10 +5,11 @@ use std::ptr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use perso_core::catalog::Catalog;
 use perso_core::rank::{self, Policy, Source, UserVectors};
 
 use super::catalog::PcCatalog;
-use super::profile::{self, PcProfile};
+use super::profile::{self, Locked, PcProfile};
 use super::slate::{PcSlate, Ranked};
 use crate::border::{self, call, Failure, Handle, Out};
 use crate::request;
@@ -77,20 +78,32 @@ pub unsafe extern "C" fn pc_rank_slate(
     unsafe { call(error, body) }
 }
 
+/// Ranks by a policy that came as text.
 fn ranked(
-    source: &dyn Source,
-    profile: Option<&profile::Locked>,
+    catalog: &Catalog,
+    profile: Option<&Locked>,
     request: &str,
     policy: &str,
 ) -> Result<Ranked, Failure> {
     let start = Instant::now();
     let policy = Arc::new(Policy::parse(policy)?);
+    ranked_by(catalog, &policy, profile, request, start)
+}
+
+/// Ranks whatever holds items.
+pub(super) fn ranked_by(
+    source: &dyn Source,
+    policy: &Arc<Policy>,
+    profile: Option<&Locked>,
+    request: &str,
+    start: Instant,
+) -> Result<Ranked, Failure> {
     let request = {
         let profile = profile.map(profile::lock).transpose()?;
-        request::parse(request, source, &policy, profile.as_deref())?
+        request::parse(request, source, policy, profile.as_deref())?
     };
     let filter_us = start.elapsed().as_secs_f64() * 1e6;
-    let slate = rank::rank(source, &policy, &request)?;
+    let slate = rank::rank(source, policy, &request)?;
     Ok(Ranked::new(slate, source.content_hash(), filter_us))
 }
 
@@ -131,30 +144,36 @@ pub unsafe extern "C" fn pc_replay(
 pub unsafe extern "C" fn pc_replay_slate(
     catalog: *const PcCatalog,
     record_json: *const c_char,
-    user_json: *const c_char,
+    personal_json: *const c_char,
     out: *mut *mut PcSlate,
     error: *mut *mut c_char,
 ) -> Status {
     let body = || {
         // SAFETY: as the header says.
-        let (out, catalog, record, user) = unsafe {
+        let (out, catalog, record, personal) = unsafe {
             let out = Out::new("out", out, ptr::null_mut())?;
             (
                 out,
                 Handle::look("catalog", catalog)?,
                 border::text_in("record_json", record_json)?,
-                border::optional_text_in("user_json", user_json)?,
+                border::optional_text_in("personal_json", personal_json)?,
             )
         };
-        out.set(Handle::give(replayed(catalog, record, user)?));
+        out.set(Handle::give(replayed(catalog, record, personal)?));
         Ok(())
     };
     // SAFETY: as the header says.
     unsafe { call(error, body) }
 }
 
-fn replayed(source: &dyn Source, record: &str, user: Option<&str>) -> Result<Ranked, Failure> {
-    let user = user.map(request::parse_user).transpose()?;
-    let slate = rank::replay(record, source, user)?;
+/// Makes the slate of a record again from whatever holds the items.
+pub(super) fn replayed(
+    source: &dyn Source,
+    record: &str,
+    personal: Option<&str>,
+) -> Result<Ranked, Failure> {
+    let personal = personal.map(|json| request::parse_personal(json, source));
+    let personal = personal.transpose()?.unwrap_or_default();
+    let slate = rank::replay_with(record, source, personal)?;
     Ok(Ranked::new(slate, source.content_hash(), 0.0))
 }

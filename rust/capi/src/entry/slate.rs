@@ -8,12 +8,14 @@ use perso_core::error::Error;
 use perso_core::ids::Ids;
 use perso_core::rank::{self, Slate, UserVectors};
 
-use super::check_flags;
 use crate::border::{self, call, Failure, Handle, Out, OutArray};
 use crate::status::Status;
 
-/// Flag of [`pc_slate_record`]: with the user's vectors; `PC_RECORD_PERSONAL` of the header.
+/// Flag of [`pc_slate_record`]: with all personal input; `PC_RECORD_PERSONAL` of the header.
 pub const RECORD_PERSONAL: u32 = 1;
+
+/// Flag of [`pc_slate_record`]: with hashes in place of the user's vectors; `PC_RECORD_HASHES` of the header.
+pub const RECORD_HASHES: u32 = 2;
 
 /// What `pc_slate` of the header is: it never changes, and needs nothing of what it was made from.
 pub type PcSlate = Handle<Ranked>;
@@ -85,15 +87,15 @@ impl Ranked {
 }
 
 /// The entry of a slot, or of a term.
-fn at<'a, T>(argument: &str, all: &'a [T], i: usize) -> Result<&'a T, Failure> {
+pub(super) fn at<'a, T>(argument: &str, all: &'a [T], i: usize) -> Result<&'a T, Failure> {
     all.get(i).ok_or_else(|| {
         let expected = format!("less than {}", all.len());
         Error::invalid(argument, expected, i).into()
     })
 }
 
-/// Gives a text that stays the slate's.
-fn lend(out: Out<*const c_char>, text: &Option<CString>) -> Result<(), Failure> {
+/// Gives a text that stays the handle's.
+pub(super) fn lend(out: Out<*const c_char>, text: &Option<CString>) -> Result<(), Failure> {
     let text = text.as_ref().ok_or_else(border::has_nul)?;
     out.set(text.as_ptr());
     Ok(())
@@ -434,11 +436,14 @@ pub unsafe extern "C" fn pc_slate_record(
                 Handle::look("slate", slate)?,
             )
         };
-        check_flags(flags, RECORD_PERSONAL, "PC_RECORD_PERSONAL")?;
-        let user = if flags & RECORD_PERSONAL != 0 {
-            UserVectors::Included
-        } else {
-            UserVectors::Hashed
+        let user = match flags {
+            0 => UserVectors::Withheld,
+            RECORD_PERSONAL => UserVectors::Included,
+            RECORD_HASHES => UserVectors::Hashed,
+            _ => {
+                let expected = "0, PC_RECORD_PERSONAL or PC_RECORD_HASHES";
+                return Err(Error::invalid("flags", expected, format!("{flags:#x}")).into());
+            }
         };
         out.set(border::text_out(slate.record(user)?)?);
         Ok(())

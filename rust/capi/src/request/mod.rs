@@ -14,8 +14,8 @@ use perso_core::filter::Filter;
 use perso_core::ids::Id;
 use perso_core::profile::Profile;
 use perso_core::rank::{
-    self, Allow, Eligibility, List, Pins, Policy, Request, Signals, Source, Target, Taste, User,
-    Where,
+    self, Allow, Eligibility, List, Personal, Pins, Policy, Request, Signals, Source, Target,
+    Taste, User, Where,
 };
 use perso_core::route::Route;
 
@@ -78,6 +78,24 @@ impl Default for Allowed {
     }
 }
 
+/// What a record may lack of a request.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Lacking {
+    #[serde(default)]
+    user: Option<Tastes>,
+    #[serde(default)]
+    exclude: Option<IdList>,
+    #[serde(default, rename = "where")]
+    only: Option<Only>,
+    #[serde(default)]
+    signals: Option<Each<Numbers>>,
+    #[serde(default)]
+    lists: Option<Each<Listing>>,
+    #[serde(default)]
+    target: Option<Each<f64>>,
+}
+
 /// Reads a request to this source, to be ranked by this policy, for whom this profile is of.
 pub(crate) fn parse(
     json: &str,
@@ -105,22 +123,12 @@ pub(crate) fn parse(
         Some(profile) if personal => with_profile(user, profile, document.at)?,
         _ => user,
     };
-    let kept;
-    let only = match document.only {
-        None => Where::All,
-        Some(Only::Ids(IdList(ref wanted))) => Where::Ids(wanted),
-        Some(Only::Filter(expr)) => {
-            expr.validate("where")?;
-            kept = Filter::of(expr).compile(source, "where")?;
-            Where::Rows(&kept.rows)
-        }
-    };
-    let exclude = document.exclude.as_ref().map(|IdList(seen)| seen);
-    let exclude = exclude.filter(|_| allow.is_none_or(|allow| allow.history));
+    let history = allow.is_none_or(|allow| allow.history);
+    let exclude = document.exclude.filter(|_| history);
     Ok(Request {
         user,
         k: document.k,
-        eligible: Eligibility::new(source.ids(), only, exclude)?,
+        eligible: eligible(source, document.only, exclude)?,
         signals: Arc::new(signals(source, document.signals, document.lists)?),
         at: document.at,
         seed: document.seed,
@@ -133,15 +141,50 @@ pub(crate) fn parse(
     })
 }
 
-/// Reads what a user is, by space: for a record that was written without it.
-pub(crate) fn parse_user(json: &str) -> Result<User> {
-    let expected = "a JSON object with a vector, or interests, for each space";
-    let tastes: Tastes =
-        serde_json::from_str(json).map_err(|error| Error::invalid("user_json", expected, error))?;
-    match tastes {
-        Tastes::Bare(_) => Err(Error::invalid("user_json", expected, "a list")),
-        Tastes::Spaces(user) => Ok(user),
-    }
+/// Reads what a record was written without.
+pub(crate) fn parse_personal(json: &str, source: &dyn Source) -> Result<Personal> {
+    let lacking: Lacking = serde_json::from_str(json).map_err(|error| {
+        let expected = "a JSON object with, where the record lacks them, user, exclude, where, signals, lists, target";
+        Error::invalid("personal_json", expected, error)
+    })?;
+    let user = match lacking.user {
+        None => None,
+        Some(Tastes::Spaces(user)) => Some(user),
+        Some(Tastes::Bare(_)) => {
+            let expected = "an object with a vector, or interests, for each space";
+            return Err(Error::invalid("user", expected, "a list"));
+        }
+    };
+    let eligible = match (lacking.only, lacking.exclude) {
+        (None, None) => None,
+        (only, exclude) => Some(eligible(source, only, exclude)?),
+    };
+    Ok(Personal {
+        user,
+        eligible,
+        signals: Arc::new(signals(source, lacking.signals, lacking.lists)?),
+        target: lacking.target.map(target).transpose()?,
+    })
+}
+
+/// The rows that may be shown.
+fn eligible(
+    source: &dyn Source,
+    only: Option<Only>,
+    exclude: Option<IdList>,
+) -> Result<Eligibility> {
+    let kept;
+    let only = match only {
+        None => Where::All,
+        Some(Only::Ids(IdList(ref wanted))) => Where::Ids(wanted),
+        Some(Only::Filter(expr)) => {
+            expr.validate("where")?;
+            kept = Filter::of(expr).compile(source, "where")?;
+            Where::Rows(&kept.rows)
+        }
+    };
+    let exclude = exclude.as_ref().map(|IdList(seen)| seen);
+    Eligibility::new(source.ids(), only, exclude)
 }
 
 /// A vector without a space is for the one that the policy's similarity names, or the only one there is.
