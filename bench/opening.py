@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -59,7 +60,7 @@ def build(rows: int, dim: int, layout: str) -> pc.Catalog:
     random = np.random.default_rng(0)
     catalog = pc.Catalog({"v": pc.Space(dim, "cosine", "i8", layout=layout)})
     vectors = random.standard_normal((rows, dim), dtype=np.float32)
-    attributes = {
+    attributes: dict[str, Any] = {
         "age": random.integers(0, 1000, rows),
         "price": random.random(rows),
         "genre": [f"genre {i}" for i in random.integers(0, 20, rows)],
