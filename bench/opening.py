@@ -56,7 +56,7 @@ def one(path: str, mapped: bool, dim: int) -> None:
     )
 
 
-def build(rows: int, dim: int, layout: str) -> pc.Catalog:
+def build(rows: int, dim: int, layout: Any) -> pc.Catalog:
     random = np.random.default_rng(0)
     catalog = pc.Catalog({"v": pc.Space(dim, "cosine", "i8", layout=layout)})
     vectors = random.standard_normal((rows, dim), dtype=np.float32)

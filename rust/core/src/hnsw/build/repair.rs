@@ -168,7 +168,7 @@ impl Graph {
             .collect()
     }
 
-    /// The graph of some rows alone, numbered as they come; no link may lead to any other row.
+    /// The graph of some rows alone, numbered as they come, without links to any other.
     pub fn keep(&self, rows: &[u32]) -> Graph {
         let mut now = vec![NONE; self.len()];
         for (new, &old) in rows.iter().enumerate() {
@@ -196,10 +196,7 @@ impl Graph {
             for level in 0..=top {
                 links.clear();
                 links.extend(self.links(old, level).iter().map(|id| now[*id as usize]));
-                debug_assert!(
-                    !links.contains(&NONE),
-                    "links to what goes were replaced before"
-                );
+                // Links to what goes were replaced before, unless a file that was made to mislead says that none waits.
                 links.retain(|id| *id != NONE);
                 kept.set_links(new as u32, level, &links);
             }
