@@ -86,9 +86,12 @@ def test_what_goes_in_comes_out(tmp_path: Path) -> None:
                 assert again.vector(item, "content").tobytes() == stored.tobytes()
         assert "60 candidates" in repr(one)
         # Made again it is the same, byte for byte.
-        assert pc.capsule(
-            cat.ids[::-1], cat, POLICY, ttl=6 * 3600, key=KEY, at=NOW, attributes=["shop"], profile=plan
-        ) == one
+        assert (
+            pc.capsule(
+                cat.ids[::-1], cat, POLICY, ttl=6 * 3600, key=KEY, at=NOW, attributes=["shop"], profile=plan
+            )
+            == one
+        )
 
 
 @given(
@@ -163,7 +166,11 @@ def test_scores_are_those_of_the_stored_vectors(dtype: Any) -> None:
     decay = 0.5 ** (age / (3 * 86400))
     signals = POLICY.score.signals
     fresh = decay if signals["fresh"].normalize == "none" else minmax(decay)
-    expected = {"similarity.cf": minmax(similarity), "popularity": 0.2 * minmax(popularity), "fresh": 0.3 * fresh}
+    expected = {
+        "similarity.cf": minmax(similarity),
+        "popularity": 0.2 * minmax(popularity),
+        "fresh": 0.3 * fresh,
+    }
     place = {item: i for i, item in enumerate(one.ids.tolist())}
     rows = [place[item] for item in slate.ids.tolist()]
     for name, values in slate.terms.items():
@@ -172,7 +179,10 @@ def test_scores_are_those_of_the_stored_vectors(dtype: Any) -> None:
     plain = pc.Candidates(
         one.ids,
         {space: np.array([one.vector(i, space) for i in one.ids.tolist()]) for space in ("cf", "content")},
-        attributes={name: [item["attributes"][name] for item in items] for name in ("popularity", "published", "genre", "stock")},
+        attributes={
+            name: [item["attributes"][name] for item in items]
+            for name in ("popularity", "published", "genre", "stock")
+        },
         metric={"cf": "ip", "content": "cosine"},
     )
     other = pc.rank(plain, vector, POLICY, k=30, at=NOW, seed=1, request_id="r")
@@ -215,7 +225,10 @@ def test_a_slate_brings_its_pool_its_signals_and_its_answers() -> None:
     policy = pc.Policy(
         candidates=40,
         score=pc.Blend(
-            similarity={"cf": 1.0}, mood=0.5, ctr=pc.Model(["popularity", "price"], 0.7), search=pc.Listed(0.4)
+            similarity={"cf": 1.0},
+            mood=0.5,
+            ctr=pc.Model(["popularity", "price"], 0.7),
+            search=pc.Listed(0.4),
         ),
     )
     slate = pc.rank(
@@ -241,7 +254,9 @@ def test_a_slate_brings_its_pool_its_signals_and_its_answers() -> None:
     assert "price" not in one.attributes
     few = pc.capsule(slate, cat, policy, ttl="6h", key=KEY, at=NOW, n=12)
     assert few.ids.tolist() == one.ids[:12].tolist()
-    named = pc.capsule(slate, cat, policy, ttl="6h", key=KEY, at=NOW, signals={"mood": dict.fromkeys(cat.ids.tolist(), 1.0)})
+    named = pc.capsule(
+        slate, cat, policy, ttl="6h", key=KEY, at=NOW, signals={"mood": dict.fromkeys(cat.ids.tolist(), 1.0)}
+    )
     assert set(pc.rank(named, user(), k=5, at=NOW).terms["mood"]) == {0.0}  # all the same tells nothing apart
     with pytest.raises(ValueError, match="because a slate has an order of its own"):
         pc.capsule(slate, cat, policy, ttl="6h", key=KEY, signals={"mood": np.zeros(40)})
@@ -317,7 +332,9 @@ def test_moments_and_keys_decide(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         pc.Capsule.open(tmp_path / "none", KEY.public)
     # The clock, where no moment is given: it was made long ago, or is good now.
-    now = pc.capsule([1], pc.Candidates([1], [[1.0]]), pc.Policy(score=pc.Blend(similarity=1.0)), ttl="1h", key=OTHER)
+    now = pc.capsule(
+        [1], pc.Candidates([1], [[1.0]]), pc.Policy(score=pc.Blend(similarity=1.0)), ttl="1h", key=OTHER
+    )
     assert len(pc.Capsule.open(bytes(now), OTHER.public)) == 1
     assert len(pc.rank(now, [1.0])) == 1
 
@@ -332,8 +349,8 @@ def test_arguments_are_checked() -> None:
         (ValueError, "dtype: expected", {"dtype": "f32"}),
         (TypeError, "profile: expected a ProfilePlan", {"profile": {}}),
         (TypeError, "spaces: expected a list of names", {"spaces": "cf"}),
-        (KeyError, "no such space: \"cf\"", {"spaces": ["content"]}),
-        (KeyError, "no such attribute: \"colour\"", {"attributes": ["colour"]}),
+        (KeyError, 'no such space: "cf"', {"spaces": ["content"]}),
+        (KeyError, 'no such attribute: "colour"', {"attributes": ["colour"]}),
         (ValueError, "n: expected an integer of at least 1", {"n": 0}),
         (ValueError, "signals: expected names that the policy reads", {"signals": {"x": np.zeros(60)}}),
         (ValueError, "expected 60 numbers, one a candidate", {"signals": {"popularity": np.zeros(3)}}),
@@ -347,14 +364,20 @@ def test_arguments_are_checked() -> None:
         pc.capsule([4, 4], cat, POLICY, ttl="1h", key=KEY)
     with pytest.raises(TypeError, match="catalog: expected a Catalog"):
         pc.capsule([4], None, POLICY, ttl="1h", key=KEY)  # type: ignore[arg-type]
-    with pytest.raises(KeyError, match="no such signal or attribute: \"mood\""):
+    with pytest.raises(KeyError, match='no such signal or attribute: "mood"'):
         pc.capsule(cat.ids, cat, pc.Policy(score=pc.Blend(mood=1.0)), ttl="1h", key=KEY)
     one = made(cat)
     with pytest.raises(ValueError, match="policy: expected None, because a capsule has its own"):
         pc.rank(one, None, POLICY)
     with pytest.raises(TypeError, match="policy: expected a Policy"):
         pc.rank(cat, None)
-    for keys, error in [("x", TypeError), (KEY, TypeError), ([], ValueError), (bytes(31), ValueError), (bytes(32), ValueError)]:
+    for keys, error in [
+        ("x", TypeError),
+        (KEY, TypeError),
+        ([], ValueError),
+        (bytes(31), ValueError),
+        (bytes(32), ValueError),
+    ]:
         with pytest.raises(error, match="public_key"):
             pc.Capsule.open(bytes(one), keys)  # type: ignore[arg-type]
     assert repr(KEY.private) not in repr(KEY)

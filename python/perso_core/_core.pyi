@@ -332,7 +332,12 @@ def pack(
 def public_key(key: bytes) -> tuple[bytes, str]: ...
 
 _Withheld = tuple[
-    _Where | None, _Ids | None, dict[str, _Numbers], dict[str, _Model], dict[str, _List], dict[str, float] | None
+    _Where | None,
+    _Ids | None,
+    dict[str, _Numbers],
+    dict[str, _Model],
+    dict[str, _List],
+    dict[str, float] | None,
 ]
 
 @final

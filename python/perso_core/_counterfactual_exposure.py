@@ -212,7 +212,7 @@ def _slates(
                 served, other = _core.counterfactual(text, source, vectors, own)
                 yield _ids(served), _ids(other)
             else:
-                ids = _ids(_core.replay(text, source, vectors))
+                ids = _ids(_core.replay(text, source, vectors, None))
                 yield ids, ids
         except _core.ReplayError as error:
             raise _core.ReplayError(f"{argument}: {error}") from None

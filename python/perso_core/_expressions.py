@@ -22,6 +22,7 @@ from .filters import _value
 
 if TYPE_CHECKING:
     from .candidates import Candidates
+    from .capsule import Capsule
     from .catalog import Catalog
 
 __all__ = ["expression"]

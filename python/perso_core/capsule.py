@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from numpy.typing import NDArray
@@ -246,7 +245,9 @@ def capsule(
         aligned = [name for name, given in numbers.items() if not isinstance(given, tuple)]
         if aligned:
             argument = f"signals[{aligned[0]!r}]"
-            raise _convert.invalid(argument, "{id: number}, because a slate has an order of its own", "numbers")
+            raise _convert.invalid(
+                argument, "{id: number}, because a slate has an order of its own", "numbers"
+            )
         ids, own = items._core.candidates(policy._handle, _FROM_SLATE if most is None else most)
         numbers = {**own, **numbers}
     else:

@@ -283,7 +283,9 @@ class Profile:
         return self._core.to_bytes()
 
     @classmethod
-    def from_bytes(cls, data: bytes, plan: ProfilePlan, *, catalog: Catalog | Capsule | None = None) -> Profile:
+    def from_bytes(
+        cls, data: bytes, plan: ProfilePlan, *, catalog: Catalog | Capsule | None = None
+    ) -> Profile:
         """The profile that `to_bytes` wrote.
 
         Args:
@@ -300,7 +302,9 @@ class Profile:
         core = _core.Profile.from_bytes(bytes(data), _plan(plan)._handle)
         if catalog is not None:
             if not isinstance(catalog, Catalog) and not _is_capsule(catalog):
-                raise _convert.wrong_type("catalog", "a Catalog or a Capsule, or None", _convert.kind_of(catalog))
+                raise _convert.wrong_type(
+                    "catalog", "a Catalog or a Capsule, or None", _convert.kind_of(catalog)
+                )
             fresh = cls(plan, catalog)
             if fresh.dim != core.dim:
                 expected = f"one whose space {plan.space!r} has {core.dim} components"

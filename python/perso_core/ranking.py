@@ -286,8 +286,13 @@ def replay(
         cat: the catalog, the candidates or the capsule that the slate was made from.
         user: the user's vectors, where the record was written without them. A `Profile` may have learned since:
             give what its `vector` was at the record's moment.
-        where, exclude, signals, models, lists, target: as the request had them, for a record that withholds personal
-            input, as that of a capsule's slate does. Any other holds them, or what they came to.
+        where: as the request had it, as all that follows is, for a record that withholds personal input, as that of a
+            capsule's slate does. Any other record holds what came of it, and takes none.
+        exclude: the same.
+        signals: the same.
+        models: the same.
+        lists: the same.
+        target: the same.
 
     Raises:
         ReplayError: the data has changed since, the record is damaged, altered or of a later version, or the

@@ -247,3 +247,18 @@ assert_type(catalog.upsert(catalog, id="id", attributes=["genre"]), None)
 assert_type(len(catalog.to_arrow([1, 2], spaces=["content"])), int)
 assert_type(catalog.to_arrow(spaces={"content": "e"}).columns, list[tuple[str, str]])
 pc.Catalog.from_arrow(catalog.to_arrow(), "id", {"content": "content"})
+
+# Capsules.
+pair = pc.generate_key()
+assert_type(pair.public, bytes)
+packed = pc.capsule(catalog.ids, catalog, policy, ttl="6h", key=pair, n=200, dtype="f16", attributes=["genre"])
+assert_type(packed, pc.Capsule)
+assert_type(bytes(packed), bytes)
+assert_type(packed.provenance, pc.Provenance)
+assert_type(packed.expires_at, datetime)
+assert_type(packed.profile_plan, pc.ProfilePlan | None)
+assert_type(pc.Capsule.open(Path("a.capsule"), [pair.public], at="2026-11-26T12:00:00Z"), pc.Capsule)
+assert_type(pc.rank(packed, None, k=5), pc.Slate)
+assert_type(pc.replay({}, packed, user, exclude=[1], where=pc.field("genre") == "jazz"), pc.Slate)
+pc.capsule([1], catalog, policy, key=pair)  # type: ignore[call-arg]
+pc.capsule([1], catalog, policy, ttl="6h", key=pair, dtype="f32")  # type: ignore[arg-type]

@@ -1,5 +1,6 @@
 //! What opening a file holds is bounded by the file's size, whatever the file claims: checked with an allocator that counts,
-//! over every bit of the headers, tables and descriptions flipped with checksums that hold, and every bit of foreign files.
+//! over every bit of the headers, tables and descriptions flipped with checksums that hold, every bit of foreign files, and
+//! capsules that were signed damaged. So is what a device holds to rank one.
 //!
 //! A binary of its own, with one test: the allocator counts for the whole process.
 
@@ -8,13 +9,20 @@ mod hostile_support;
 use std::alloc::{GlobalAlloc, Layout as Memory, System};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::Arc;
 
 use hostile_support::{catalog, foreign, go, indexes, Target};
+use perso_core::capsule::{pack, seal, Capsule, Packing, PrivateKey};
 use perso_core::catalog::Catalog;
+use perso_core::column::{Column, ColumnType, Value};
 use perso_core::error::Error;
 use perso_core::foreign::{read_faiss, read_hnswlib, Choice, Input, Options};
+use perso_core::ids::Ids;
 use perso_core::index::Index;
 use perso_core::metric::{Dtype, Metric};
+use perso_core::rank::{
+    unnamed_space, Candidates, Eligibility, Policy, Request, Source, UserVectors,
+};
 use perso_core::vectors::{Layout, Spec};
 
 struct Counting;
@@ -129,8 +137,111 @@ fn attack(path: &Path, open: &dyn Fn(&Path) -> Result<(), Error>) {
     bounded(&name, len, || open(path)).unwrap();
 }
 
+/// A capsule of `n` candidates.
+fn capsule(n: usize, dim: usize) -> Vec<u8> {
+    let policy = r#"{"schema":"perso_core.policy/1","candidates":500,
+        "score":{"signals":[{"kind":"similarity","name":"similarity","weight":1,"normalize":"minmax"}]},
+        "diversity":{"kind":"mmr","diversity":0.3},"caps":{"genre":3},
+        "explore":{"kind":"epsilon_greedy","epsilon":0.1}}"#;
+    let vectors = (0..n * dim).map(|i| (i * 37 % 1009) as f32 - 500.0);
+    let mut genres = Column::new(ColumnType::StrList);
+    for i in 0..n {
+        let genres_of = vec![format!("g{}", i % 7).into(), format!("h{}", i % 3).into()];
+        let value = match i % 5 {
+            4 => Value::Null,
+            _ => Value::StrList(genres_of),
+        };
+        genres.push("genre", value).unwrap();
+    }
+    let source = Candidates::new(
+        Ids::Str((0..n).map(|i| format!("item {i}").into()).collect()),
+        vec![(unnamed_space(dim, Metric::Cosine), vectors.collect())],
+        None,
+        vec![("genre".into(), genres)],
+    )
+    .unwrap();
+    let ids = source.ids().live_ids();
+    let packing = Packing {
+        ids: &ids,
+        spaces: None,
+        dtype: Dtype::I8,
+        attributes: &[],
+        signals: &[],
+        plan: None,
+        made_at: 1_000_000,
+        expires_at: 2_000_000,
+    };
+    let policy = Arc::new(Policy::parse(policy).unwrap());
+    pack(
+        &source,
+        &policy,
+        &packing,
+        &PrivateKey::new(&[3; 32]).unwrap(),
+    )
+    .unwrap()
+}
+
+/// Everything that can be wrong with a capsule although its signature holds.
+fn capsules() {
+    let key = PrivateKey::new(&[3; 32]).unwrap();
+    let keys = [key.public()];
+    let good = capsule(6, 3);
+    let body = &good[..good.len() - 72];
+    let mut refused = 0;
+    let mut check = |body: Vec<u8>, what: &str| {
+        let bytes = seal(body, &key);
+        match bounded(what, bytes.len(), || {
+            Capsule::open(&bytes, &keys, 1_500_000)
+        }) {
+            Ok(_) => {}
+            Err(Error::Capsule { .. }) => refused += 1,
+            Err(other) => panic!("{what}: {other:?}"),
+        }
+    };
+    for at in 4..body.len() {
+        let mut damaged = body.to_vec();
+        damaged[at] ^= 1 << (at % 8);
+        check(damaged, &format!("capsule: a bit of byte {at}"));
+        let mut damaged = body.to_vec();
+        let end = (at + 4).min(body.len());
+        damaged[at..end].fill(0x7f);
+        check(damaged, &format!("capsule: a large number at {at}"));
+    }
+    assert!(refused > body.len() / 2, "{refused} of {}", 2 * body.len());
+
+    // What a device holds for 200 candidates: opened, ranked, recorded.
+    let bytes = capsule(200, 64);
+    let before = HELD.load(Relaxed);
+    PEAK.store(before, Relaxed);
+    let opened = Capsule::open(&bytes, &keys, 1_500_000).unwrap();
+    let request = Request {
+        user: Some(vec![("vectors".into(), vec![1.0f32; 64].into())]),
+        k: 20,
+        eligible: Eligibility::all(opened.id_map()),
+        signals: Arc::default(),
+        at: 1_500_000,
+        seed: 1,
+        request_id: "r".into(),
+        target: None,
+        pins: Default::default(),
+        allow: None,
+        budget_us: None,
+        route: None,
+    };
+    let slate = opened.rank(&request).unwrap();
+    assert_eq!(slate.len(), 20);
+    opened.record(&slate, UserVectors::Withheld).unwrap();
+    let most = PEAK.load(Relaxed) - before;
+    println!(
+        "a capsule of {} bytes: {most} bytes to open, rank and record",
+        bytes.len()
+    );
+    assert!(most < 1 << 20, "{most}");
+}
+
 #[test]
 fn what_is_held_while_a_file_is_opened_is_bounded_by_its_size() {
+    capsules();
     let folder = tempfile::tempdir().unwrap();
     let index = |path: &Path| Index::load(path, false).map(drop);
     for path in indexes(folder.path()) {

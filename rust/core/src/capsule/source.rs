@@ -58,6 +58,10 @@ impl Source for Capsule {
         self.stores[space].prefetch(row);
     }
 
+    fn row_bytes(&self, space: usize) -> usize {
+        self.stores[space].row_bytes()
+    }
+
     fn unit(&self, space: usize, row: u32, out: &mut [f32]) {
         self.stores[space].unit(row, out);
     }
