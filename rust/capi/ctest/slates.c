@@ -2,12 +2,12 @@
  *
  *     slates CATALOG TEXT_CATALOG PLAN REQUEST POLICY OUT
  *
- * Writes to OUT/record.json, OUT/without.json (the record without the user's vectors), OUT/profile.bin,
- * and prints what the slate says, for the caller to compare with the core. Exits with 0 when everything
+ * Writes to OUT/record.json, OUT/hashes.json, OUT/withheld.json (with less and less of the user) and
+ * OUT/profile.bin, and prints what the slate says, for the caller to compare with the core. Exits with 0 when everything
  * held, else prints the line that did not. */
 #define _POSIX_C_SOURCE 200809L
 
-#include "check.h"
+#include "show.h"
 
 #include <pthread.h>
 
@@ -17,19 +17,6 @@ static const int64_t AT = INT64_C(1700000000000000);
 
 /* The id of item i. */
 static int64_t id_of(int64_t i) { return (i - 100) * INT64_C(90071992547409931); }
-
-static char *in_folder(const char *folder, const char *name) {
-    char *path = malloc(strlen(folder) + strlen(name) + 2);
-    CHECK(path != NULL);
-    sprintf(path, "%s/%s", folder, name);
-    return path;
-}
-
-static void write_in(const char *folder, const char *name, const void *bytes, size_t len) {
-    char *path = in_folder(folder, name);
-    write_bytes(path, bytes, len);
-    free(path);
-}
 
 /* From bytes that go, from bytes that stay, and from bytes that lie badly: the same content. */
 static pc_catalog *open_every_way(const char *path, char **kept) {
@@ -143,58 +130,6 @@ static pc_profile *learn(const pc_catalog *catalog, const char *plan, const char
     return profile;
 }
 
-static unsigned long long bits(double x) {
-    unsigned long long found;
-    memcpy(&found, &x, sizeof found);
-    return found;
-}
-
-static void print_numbers(const char *name, const double *numbers, size_t n) {
-    size_t i;
-    printf("%s", name);
-    for (i = 0; i < n; i++) printf(" %016llx", bits(numbers[i]));
-    printf("\n");
-}
-
-static void print_slate(const pc_slate *slate) {
-    int64_t ids[K];
-    double numbers[K], sum[K] = {0};
-    uint8_t explored[K];
-    const char *text = NULL;
-    size_t n = 0, terms = 0, i, j;
-    SUCCEEDS(pc_slate_len(slate, &n, &error));
-    CHECK(n == K);
-    SUCCEEDS(pc_slate_ids(slate, ids, K, &n, &error));
-    CHECK(n == K);
-    for (i = 0; i < n; i++) {
-        char digits[32];
-        sprintf(digits, "%lld", (long long)ids[i]);
-        SUCCEEDS(pc_slate_id_text(slate, i, &text, &error));
-        CHECK(strcmp(text, digits) == 0);
-        SUCCEEDS(pc_slate_reason(slate, i, &text, &error));
-        printf("%s: %s\n", digits, text);
-    }
-    SUCCEEDS(pc_slate_term_count(slate, &terms, &error));
-    for (j = 0; j < terms; j++) {
-        SUCCEEDS(pc_slate_term_name(slate, j, &text, &error));
-        SUCCEEDS(pc_slate_term(slate, text, numbers, K, &n, &error));
-        print_numbers(text, numbers, n);
-        for (i = 0; i < n; i++) sum[i] += numbers[i];
-    }
-    SUCCEEDS(pc_slate_scores(slate, numbers, K, &n, &error));
-    print_numbers("scores", numbers, n);
-    for (i = 0; i < n; i++) CHECK(bits(sum[i]) == bits(numbers[i]));
-    SUCCEEDS(pc_slate_propensities(slate, numbers, K, &n, &error));
-    print_numbers("propensities", numbers, n);
-    SUCCEEDS(pc_slate_explored(slate, explored, K, &n, &error));
-    printf("explored");
-    for (i = 0; i < n; i++) printf(" %d", explored[i]);
-    SUCCEEDS(pc_slate_path(slate, &text, &error));
-    printf("\npath %s\n", text);
-    SUCCEEDS(pc_slate_short_reason(slate, &text, &error));
-    CHECK(text == NULL);
-}
-
 static void time_slate(const pc_slate *slate) {
     static const char *const STAGES[] = {"filter", "retrieve", "score", "diversify", "explore"};
     double total = 0, sum = 0, us;
@@ -293,9 +228,12 @@ static void share(const pc_slate *slate, pc_profile *profile) {
     CHECK(after - before == THREADS * TURNS);
 }
 
-/* A record without the user is made again only with the user. */
+/* A record is made again; one without the user only with the user. */
 static void replay(const pc_catalog *catalog, const pc_profile *profile, const char *record,
-                   const char *without, const char *content) {
+                   const char *hashes, const char *withheld, const char *content) {
+    const char *const LESS[] = {hashes, withheld};
+    const uint32_t FLAGS[] = {PC_RECORD_HASHES, 0};
+    int i;
     pc_slate *slate = NULL;
     float vector[DIM];
     size_t n = 0;
@@ -307,21 +245,33 @@ static void replay(const pc_catalog *catalog, const pc_profile *profile, const c
     pc_string_free(again);
     pc_slate_free(slate);
 
-    FAILS(PC_REPLAY, "", pc_replay_slate(catalog, without, NULL, &slate, &error));
-    CHECK(slate == NULL);
-    FAILS(PC_INVALID_VALUE, "user_json", pc_replay_slate(catalog, without, "[1]", &slate, &error));
     SUCCEEDS(pc_profile_vector(profile, AT, vector, DIM, &n, &error));
     CHECK(n == DIM);
     /* Nine digits give a float back. */
-    sprintf(user, "{\"cf\": [%.9g, %.9g, %.9g, %.9g], \"content\": %s}", vector[0], vector[1],
-            vector[2], vector[3], content);
-    SUCCEEDS(pc_replay_slate(catalog, without, user, &slate, &error));
-    SUCCEEDS(pc_slate_record(slate, 0, &again, &error));
-    CHECK(strcmp(again, without) == 0);
-    pc_string_free(again);
-    pc_slate_free(slate);
-    user[8] = '7';
-    FAILS(PC_REPLAY, "", pc_replay_slate(catalog, without, user, &slate, &error));
+    sprintf(user, "{\"user\": {\"cf\": [%.9g, %.9g, %.9g, %.9g], \"content\": %s}}", vector[0],
+            vector[1], vector[2], vector[3], content);
+    for (i = 0; i < 2; i++) {
+        FAILS(PC_REPLAY, "", pc_replay_slate(catalog, LESS[i], NULL, &slate, &error));
+        CHECK(slate == NULL);
+        SUCCEEDS(pc_replay_slate(catalog, LESS[i], user, &slate, &error));
+        SUCCEEDS(pc_slate_record(slate, FLAGS[i], &again, &error));
+        CHECK(strcmp(again, LESS[i]) == 0);
+        pc_string_free(again);
+        SUCCEEDS(pc_slate_record(slate, PC_RECORD_PERSONAL, &again, &error));
+        CHECK(strcmp(again, record) == 0);
+        pc_string_free(again);
+        pc_slate_free(slate);
+    }
+    FAILS(PC_INVALID_VALUE, "personal_json",
+          pc_replay_slate(catalog, hashes, "[1]", &slate, &error));
+    FAILS(PC_INVALID_VALUE, "unknown field `vector`",
+          pc_replay_slate(catalog, hashes, "{\"vector\": 1}", &slate, &error));
+    FAILS(PC_INVALID_VALUE, "user: expected an object",
+          pc_replay_slate(catalog, hashes, "{\"user\": [1]}", &slate, &error));
+    /* Somebody else. */
+    user[strlen("{\"user\": {\"cf\": [")] = '7';
+    FAILS(PC_REPLAY, "", pc_replay_slate(catalog, hashes, user, &slate, &error));
+    FAILS(PC_REPLAY, "", pc_replay_slate(catalog, withheld, user, &slate, &error));
     free(user);
 }
 
@@ -329,7 +279,8 @@ int main(int count, char **paths) {
     pc_catalog *catalog;
     pc_profile *profile;
     pc_slate *slate = NULL;
-    char *kept = NULL, *plan, *request, *policy, *content, *record = NULL, *without = NULL;
+    char *kept = NULL, *plan, *request, *policy, *content;
+    char *record = NULL, *hashes = NULL, *withheld = NULL;
 
     CHECK(count == 7);
     plan = read_text(paths[3]);
@@ -341,23 +292,29 @@ int main(int count, char **paths) {
 
     SUCCEEDS(pc_rank_slate(catalog, profile, request, policy, &slate, &error));
     SUCCEEDS(pc_slate_record(slate, PC_RECORD_PERSONAL, &record, &error));
-    SUCCEEDS(pc_slate_record(slate, 0, &without, &error));
-    CHECK(strstr(without, "\"user\":null") != NULL && strstr(without, "\"user_sha256\":{") != NULL);
+    SUCCEEDS(pc_slate_record(slate, PC_RECORD_HASHES, &hashes, &error));
+    CHECK(strstr(hashes, "\"user\":null") != NULL && strstr(hashes, "\"user_sha256\":{") != NULL);
+    SUCCEEDS(pc_slate_record(slate, 0, &withheld, &error));
+    CHECK(strstr(withheld, "\"user_sha256\":null") != NULL && strstr(withheld, "\"pool\":[]") != NULL);
+    FAILS(PC_INVALID_VALUE, "flags: expected 0, PC_RECORD_PERSONAL or PC_RECORD_HASHES, got 0x3",
+          pc_slate_record(slate, PC_RECORD_PERSONAL | PC_RECORD_HASHES, &content, &error));
     write_in(paths[6], "record.json", record, strlen(record));
-    write_in(paths[6], "without.json", without, strlen(without));
+    write_in(paths[6], "hashes.json", hashes, strlen(hashes));
+    write_in(paths[6], "withheld.json", withheld, strlen(withheld));
     /* The user's vector in the other space, as the request has it. */
     content = strstr(request, "\"content\": [");
     CHECK(content != NULL);
     content += strlen("\"content\": ");
     *(strchr(content, ']') + 1) = '\0';
-    replay(catalog, profile, record, without, content);
+    replay(catalog, profile, record, hashes, withheld, content);
     pc_string_free(record);
-    pc_string_free(without);
+    pc_string_free(hashes);
+    pc_string_free(withheld);
 
     /* A slate needs nothing of what it was made from. */
     pc_catalog_free(catalog);
     free_bytes(kept);
-    print_slate(slate);
+    show_slate(slate);
     time_slate(slate);
     refuse_questions(slate);
     share(slate, profile);

@@ -32,7 +32,7 @@
  *   set to a message that names the argument, what was expected and what came, or to NULL after
  *   success; what it held before is overwritten, not freed. The caller frees the message with
  *   pc_string_free. There is no global or per-thread error state.
- * Threads.  Catalogs and slates never change: any number of threads may use one at once, with no lock,
+ * Threads.  Catalogs, capsules and slates never change: any number of threads may use one at once, with no lock,
  *   as long as none of them frees it. A profile changes with every event: any number of threads may
  *   use one too, and their calls on it take turns; the order of events is then that of the turns, so
  *   events of one user should come from one thread where bytes have to agree. Nothing else is shared
@@ -71,28 +71,37 @@ enum pc_status_code {
     PC_WRONG_TYPE = 3,    /* integer ids where the catalog's are text, or the reverse; an attribute of
                              a type that the policy cannot use */
     PC_MISSING = 4,       /* an id, space or attribute that is not there */
-    PC_FORMAT = 5,        /* a file that is damaged, foreign or of a later version */
+    PC_FORMAT = 5,        /* a file, or bytes, that are damaged, foreign or of a later version */
     PC_REPLAY = 6,        /* a record that cannot be replayed, with the reason */
     PC_IO = 7,            /* the operating system refused: no such file, no permission, ... */
     PC_PANIC = 8,         /* a defect in the library; please report it */
     PC_TEXT_IDS = 9,      /* the catalog's ids are text, and the call gives integers only */
     PC_INTERRUPTED = 10,  /* work that was told to stop; no function of this version returns it */
-    PC_NO_MEMORY = 11     /* memory that could not be had */
+    PC_NO_MEMORY = 11,    /* memory that could not be had */
+    PC_EXPIRED = 12,      /* a capsule that has expired: ask the server for another */
+    PC_FUTURE = 13,       /* a capsule that was made in the future: is the clock right? */
+    PC_WRONG_KEY = 14,    /* a capsule signed with a key that is not among those given */
+    PC_TAMPERED = 15      /* a capsule whose signature does not hold */
 };
 
 /* Handles: what they point to is the library's own. */
 typedef struct pc_catalog pc_catalog; /* items, opened from a file or from memory */
+typedef struct pc_capsule pc_capsule; /* candidates with their policy, signed by a server */
 typedef struct pc_profile pc_profile; /* what is known of one user, by events */
 typedef struct pc_slate pc_slate;     /* the answer to one request */
 
 /* Flags of pc_catalog_open. */
 #define PC_OPEN_MMAP UINT32_C(1) /* map the file and read vectors and graphs in place */
 
-/* Flags of pc_catalog_open_memory. */
+/* Flags of pc_catalog_open_memory and pc_capsule_open_memory. */
 #define PC_OPEN_IN_PLACE UINT32_C(2) /* read vectors and graphs where they are; the bytes stay */
 
-/* Flags of pc_slate_record. */
-#define PC_RECORD_PERSONAL UINT32_C(1) /* with the user's vectors, not only their hashes */
+/* Flags of pc_slate_record, of which there may be one. */
+#define PC_RECORD_PERSONAL UINT32_C(1) /* with all personal input */
+#define PC_RECORD_HASHES UINT32_C(2)   /* with hashes in place of the user's vectors */
+
+/* Bytes of a key that capsules are signed with. */
+#define PC_KEY_BYTES 32
 
 /* The PC_ABI_VERSION that the library was built with: compare it with the header's before anything
  * else when the library was loaded at run time. Cannot fail. */
@@ -240,11 +249,13 @@ pc_status pc_replay(const pc_catalog *catalog, const char *record_json, char **r
 
 /* The same as a slate.
  *
- *   user_json  NULL; or, for a record that was written without them, the user's vectors: {space:
- *              [numbers]} as in a request. PC_REPLAY where they are not those that were ranked for.
- *   out        receives the slate; the caller frees it with pc_slate_free */
-pc_status pc_replay_slate(const pc_catalog *catalog, const char *record_json, const char *user_json,
-                          pc_slate **out, char **error);
+ *   personal_json  NULL; or what the record was written without, an object with "user" for a record with
+ *                  hashes, and for one without personal input also "exclude", "where", "signals",
+ *                  "lists" and "target", each as it was in the request. Of a profile it was its vector
+ *                  as of the record's "at" (pc_profile_vector). PC_REPLAY where it was another.
+ *   out            receives the slate; the caller frees it with pc_slate_free */
+pc_status pc_replay_slate(const pc_catalog *catalog, const char *record_json,
+                          const char *personal_json, pc_slate **out, char **error);
 
 /* ---- slates -------------------------------------------------------------------------------------- */
 
@@ -302,8 +313,12 @@ pc_status pc_slate_timing_us(const pc_slate *slate, const char *stage, double *o
 
 /* The decision record, a perso_core.record/1 document.
  *
- *   flags  0: of the user's vectors only their hashes; a replay has to be given them again.
- *          PC_RECORD_PERSONAL: with the vectors, so treat it as personal data.
+ *   flags  0: what may leave a device: which items were shown, with which probabilities, by which policy,
+ *          out of what; and nothing personal: no vectors nor their hashes, no scores and no pool, which
+ *          they could be computed from. A replay has to be given what is not there.
+ *          PC_RECORD_HASHES: all but the user's vectors, of which it has hashes; a replay has to be given
+ *          the vectors.
+ *          PC_RECORD_PERSONAL: everything; a replay needs no more.
  *   out    receives the text; the caller frees it with pc_string_free */
 pc_status pc_slate_record(const pc_slate *slate, uint32_t flags, char **out, char **error);
 
@@ -363,6 +378,87 @@ pc_status pc_profile_events(const pc_profile *profile, uint64_t *out, char **err
  * for a user nothing is known of. A moment before the latest event counts as that event's. */
 pc_status pc_profile_vector(const pc_profile *profile, int64_t at, float *out, size_t capacity,
                             size_t *n_out, char **error);
+
+/* ---- capsules ------------------------------------------------------------------------------------ */
+
+/* Opens a capsule: candidates that a server packed for this device, with their policy, in one signed file.
+ *
+ *   path    the file; on Unix any bytes, elsewhere UTF-8. It is read into memory.
+ *   keys    public keys that may have signed it, PC_KEY_BYTES each, one after another: the old one and the
+ *           new one while keys change
+ *   n_keys  how many, at least 1
+ *   at      now, in microseconds since 1970-01-01T00:00Z
+ *   out     receives the capsule; the caller frees it with pc_capsule_free
+ *
+ * The signature is checked over all that is read, and then every length and number. PC_EXPIRED, PC_FUTURE
+ * (by more than five minutes), PC_WRONG_KEY, PC_TAMPERED; PC_FORMAT for what is no capsule, of another
+ * version, cut short, too long, or damaged; PC_IO, PC_INVALID_VALUE, PC_NO_MEMORY. */
+pc_status pc_capsule_open(const char *path, const uint8_t *keys, size_t n_keys, int64_t at,
+                          pc_capsule **out, char **error);
+
+/* The same from memory.
+ *
+ *   bytes   the whole file
+ *   flags   0: a copy is kept, and the bytes may go after the call. PC_OPEN_IN_PLACE: embeddings are
+ *           read where they are if the bytes begin at a multiple of 8, else copied; the bytes must stay
+ *           where and what they are until pc_capsule_free. */
+pc_status pc_capsule_open_memory(const void *bytes, size_t len, const uint8_t *keys, size_t n_keys,
+                                 int64_t at, uint32_t flags, pc_capsule **out, char **error);
+
+/* Frees a capsule, with every text that came from it; NULL is fine. No other call may be using it. */
+void pc_capsule_free(pc_capsule *capsule);
+
+/* How many candidates it has. */
+pc_status pc_capsule_len(const pc_capsule *capsule, size_t *out, char **error);
+
+/* The candidates' ids, in the order of the server. PC_TEXT_IDS where they are text. */
+pc_status pc_capsule_ids(const pc_capsule *capsule, int64_t *out, size_t capacity, size_t *n_out,
+                         char **error);
+
+/* The id of the i-th candidate, counted from 0, as text, which is the capsule's. */
+pc_status pc_capsule_id_text(const pc_capsule *capsule, size_t i, const char **out, char **error);
+
+/* How many components the vectors of a space have. PC_MISSING for a space that was not packed. */
+pc_status pc_capsule_dim(const pc_capsule *capsule, const char *space, size_t *out, char **error);
+
+/* Where it comes from. The generation of the catalog; when the capsule was made, and from when on it is
+ * refused, in microseconds since 1970-01-01T00:00Z. */
+pc_status pc_capsule_generation(const pc_capsule *capsule, uint64_t *out, char **error);
+pc_status pc_capsule_made_at(const pc_capsule *capsule, int64_t *out, char **error);
+pc_status pc_capsule_expires_at(const pc_capsule *capsule, int64_t *out, char **error);
+
+/* Texts, which are the capsule's: its own hash, by which records name it; the hash of the catalog's content;
+ * which key signed it; the version of the library that made it. */
+pc_status pc_capsule_hash(const pc_capsule *capsule, const char **out, char **error);
+pc_status pc_capsule_content_hash(const pc_capsule *capsule, const char **out, char **error);
+pc_status pc_capsule_key_id(const pc_capsule *capsule, const char **out, char **error);
+pc_status pc_capsule_library(const pc_capsule *capsule, const char **out, char **error);
+
+/* The policy that it is ranked by, and the plan of profiles (*out stays NULL where it was made without
+ * one): documents, which are the capsule's. */
+pc_status pc_capsule_policy(const pc_capsule *capsule, const char **out, char **error);
+pc_status pc_capsule_plan(const pc_capsule *capsule, const char **out, char **error);
+
+/* pc_profile_new with the capsule's plan, and the dimensions of its space. PC_MISSING for a capsule that
+ * was made without one. */
+pc_status pc_capsule_profile_new(const pc_capsule *capsule, const float *base, const float *prior,
+                                 pc_profile **out, char **error);
+
+/* pc_catalog_observe about a candidate, whose vector as packed counts. */
+pc_status pc_capsule_observe(const pc_capsule *capsule, pc_profile *profile, int64_t id,
+                             const char *kind, int64_t at, char **error);
+pc_status pc_capsule_observe_text(const pc_capsule *capsule, pc_profile *profile, const char *id,
+                                  const char *kind, int64_t at, char **error);
+
+/* Ranks the candidates by the capsule's policy, as pc_rank_slate ranks the items of a catalog: the same
+ * code, the same request, exact propensities. The request's "at" has to lie within the capsule's time:
+ * PC_EXPIRED, PC_FUTURE. Nothing leaves the process; what may is pc_slate_record without flags. */
+pc_status pc_capsule_rank(const pc_capsule *capsule, const pc_profile *profile,
+                          const char *request_json, pc_slate **out, char **error);
+
+/* Makes the slate of a record again, as pc_replay_slate does. */
+pc_status pc_capsule_replay(const pc_capsule *capsule, const char *record_json,
+                            const char *personal_json, pc_slate **out, char **error);
 
 #ifdef __cplusplus
 }

@@ -43,6 +43,7 @@ fn statuses_and_version_are_those_of_the_header() {
         ("OPEN_MMAP", OPEN_MMAP),
         ("OPEN_IN_PLACE", OPEN_IN_PLACE),
         ("RECORD_PERSONAL", RECORD_PERSONAL),
+        ("RECORD_HASHES", RECORD_HASHES),
     ] {
         let define = format!("#define PC_{name} UINT32_C({flag})");
         assert!(header.contains(&define), "{define}");

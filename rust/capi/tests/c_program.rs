@@ -9,10 +9,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
+use perso_core::capsule::{pack, Capsule, Packing, PrivateKey, KEY_BYTES};
 use perso_core::catalog::Catalog;
-use perso_core::ids::Ids;
+use perso_core::ids::{Id, IdMap, Ids};
+use perso_core::metric::Dtype;
 use perso_core::profile::{Plan, Profile};
-use perso_core::rank::{self, Eligibility, Policy, Request, Signals, Slate, UserVectors};
+use perso_core::rank::{
+    self, Eligibility, Policy, Request, Signals, Slate, Source, UserVectors, Where,
+};
 use support::build::*;
 use support::*;
 
@@ -173,14 +177,15 @@ fn learned(core: &Catalog) -> Profile {
     profile
 }
 
-fn slate_of_core(core: &Catalog, profile: &Profile) -> Slate {
-    let request = Request {
+/// The request of `slates.c`.
+fn request_for(profile: &Profile, ids: &IdMap) -> Request {
+    Request {
         user: Some(vec![
             ("content".into(), CONTENT.to_vec().into()),
             ("cf".into(), profile.vector(AT).unwrap().into()),
         ]),
         k: 10,
-        eligible: Eligibility::all(core.id_map()),
+        eligible: Eligibility::all(ids),
         signals: Arc::new(Signals::new()),
         at: AT,
         seed: SEED,
@@ -190,7 +195,11 @@ fn slate_of_core(core: &Catalog, profile: &Profile) -> Slate {
         allow: None,
         budget_us: None,
         route: None,
-    };
+    }
+}
+
+fn slate_of_core(core: &Catalog, profile: &Profile) -> Slate {
+    let request = request_for(profile, core.id_map());
     let policy = Arc::new(Policy::parse(POLICY).unwrap());
     rank::rank(core, &policy, &request).unwrap()
 }
@@ -220,7 +229,7 @@ fn described(slate: &Slate) -> String {
     for explored in slate.explored() {
         write!(out, " {}", u8::from(explored)).unwrap();
     }
-    out + &format!("\npath {}\n", slate.path.as_str())
+    out + &format!("\npath {}\nshort \n", slate.path.as_str())
 }
 
 fn slates(compiler: &str, way: Way) {
@@ -254,53 +263,135 @@ fn slates(compiler: &str, way: Way) {
     );
     for (name, user) in [
         ("record.json", UserVectors::Included),
-        ("without.json", UserVectors::Hashed),
+        ("hashes.json", UserVectors::Hashed),
+        ("withheld.json", UserVectors::Withheld),
     ] {
         let expected = rank::record_json(&slate, &files.core, user).unwrap();
         assert_eq!(files.read(name), expected);
     }
 }
 
+fn capsules(compiler: &str, way: Way) {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let Some(mut program) = build(compiler, "capsule.c", folder, way) else {
+        return;
+    };
+    let files = Files {
+        folder,
+        core: int_catalog(),
+    };
+    let key = PrivateKey::new(&[7; KEY_BYTES]).unwrap();
+    let policy = Arc::new(Policy::parse(POLICY).unwrap());
+    let plan = Plan::parse(PLAN).unwrap();
+    let ids: Vec<i64> = (20..160).map(id).collect();
+    let packing = Packing {
+        ids: &Ids::Int(ids.clone()),
+        spaces: None,
+        dtype: Dtype::I8,
+        attributes: &[],
+        signals: &[],
+        plan: Some(&plan),
+        made_at: AT - 60_000_000,
+        expires_at: AT + 3_600_000_000,
+    };
+    let bytes = pack(&files.core, &policy, &packing, &key).unwrap();
+    let other = PrivateKey::new(&[8; KEY_BYTES]).unwrap();
+    let keys = [other.public().to_bytes(), key.public().to_bytes()].concat();
+    let request = format!(
+        r#"{{"k": 10, "at": {AT}, "seed": {SEED}, "request_id": "küche-3",
+             "user": {{"content": {CONTENT:?}}}, "exclude": [{}]}}"#,
+        ids[5]
+    );
+    let printed = run(program
+        .arg(files.write("feed.capsule", &bytes))
+        .arg(files.write("keys.bin", &keys))
+        .arg(AT.to_string())
+        .arg(files.write("request.json", request.as_bytes()))
+        .arg(folder));
+
+    let capsule = Capsule::open(&bytes, &[key.public()], AT).unwrap();
+    let mut profile = Profile::new(Arc::new(plan.clone()), CF_DIM, None).unwrap();
+    for (i, kind, before) in [(3, "click", 2_000_000), (17, "skip", 1_000_000)] {
+        let vector = capsule.vector(&Id::Int(ids[i]), "cf").unwrap();
+        profile.observe(&vector, kind, AT - before).unwrap();
+    }
+    assert_eq!(
+        fs::read(folder.join("profile.bin")).unwrap(),
+        profile.to_bytes()
+    );
+    let exclude = Ids::Int(vec![ids[5]]);
+    let request = Request {
+        request_id: "küche-3".into(),
+        eligible: Eligibility::new(capsule.id_map(), Where::All, Some(&exclude)).unwrap(),
+        ..request_for(&profile, capsule.id_map())
+    };
+    let slate = capsule.rank(&request).unwrap();
+    let from = capsule.provenance();
+    let says = format!(
+        "first {} last {}\ngeneration {} made {} expires {}\nhash {}\ncontent {}\nkey {}\nlibrary {}\npolicy {}\n\
+         plan {}\n",
+        ids[0],
+        ids[ids.len() - 1],
+        files.core.generation(),
+        packing.made_at,
+        packing.expires_at,
+        capsule.hash(),
+        files.core.content_hash(),
+        key.public().id(),
+        from.library,
+        policy.canonical_json(),
+        profile.plan().canonical_json(),
+    );
+    assert_eq!(printed, says + &described(&slate));
+    for (name, user) in [
+        ("record.json", UserVectors::Included),
+        ("withheld.json", UserVectors::Withheld),
+    ] {
+        assert_eq!(files.read(name), capsule.record(&slate, user).unwrap());
+    }
+}
+
+/// Each program, and what is expected of it.
+fn all(compiler: &str, way: Way) {
+    roundtrip(compiler, way);
+    slates(compiler, way);
+    capsules(compiler, way);
+}
+
 #[test]
 fn gcc_dynamic() {
-    roundtrip("gcc", Way::Dynamic);
-    slates("gcc", Way::Dynamic);
+    all("gcc", Way::Dynamic);
 }
 
 #[test]
 fn gcc_static() {
-    roundtrip("gcc", Way::Static);
-    slates("gcc", Way::Static);
+    all("gcc", Way::Static);
 }
 
 #[test]
 fn gcc_sanitized() {
-    roundtrip("gcc", Way::Sanitized);
-    slates("gcc", Way::Sanitized);
+    all("gcc", Way::Sanitized);
 }
 
 #[test]
 fn clang_dynamic() {
-    roundtrip("clang", Way::Dynamic);
-    slates("clang", Way::Dynamic);
+    all("clang", Way::Dynamic);
 }
 
 #[test]
 fn clang_static() {
-    roundtrip("clang", Way::Static);
-    slates("clang", Way::Static);
+    all("clang", Way::Static);
 }
 
 #[test]
 fn clang_sanitized() {
-    roundtrip("clang", Way::Sanitized);
-    slates("clang", Way::Sanitized);
+    all("clang", Way::Sanitized);
 }
 
 #[test]
 fn valgrind() {
-    roundtrip("gcc", Way::Valgrind);
-    slates("gcc", Way::Valgrind);
+    all("gcc", Way::Valgrind);
 }
 
 #[test]
