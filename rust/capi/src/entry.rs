@@ -10,13 +10,13 @@ use std::ptr;
 use std::sync::Arc;
 
 use perso_core::catalog::Catalog;
-use perso_core::durable;
 use perso_core::error::Error;
 use perso_core::ids::Ids;
 use perso_core::rank::{self, Policy, UserVectors};
 use perso_core::vectors::Ask;
 
 use crate::border::{self, call, Failure, Out, OutArray, PcCatalog};
+use crate::open;
 use crate::request;
 use crate::status::Status;
 
@@ -72,9 +72,7 @@ pub unsafe extern "C" fn pc_catalog_open(
             return Err(Error::invalid("flags", expected, format!("{flags:#x}")).into());
         }
         let mmap = flags & OPEN_MMAP != 0;
-        // With the log beside it, if it has one.
-        let (catalog, _) = durable::open_read(&path, mmap, -1, &|_, _| true)?;
-        out.set(border::catalog_out(catalog));
+        out.set(border::catalog_out(open::open(&path, mmap)?));
         Ok(())
     };
     // SAFETY: as the header says.
