@@ -3,6 +3,7 @@
 //!
 //! - `entry/`: the exported functions, a file for each noun;
 //! - `border/`: handles, pointers in, values and messages out, and the wall that no panic crosses;
+//! - `open`: catalog files, with the log beside them or without;
 //! - `status`: the numbers that functions return;
 //! - `request/`: the JSON document of a request.
 //!
@@ -15,6 +16,7 @@
 mod border;
 #[allow(unsafe_code)]
 mod entry;
+mod open;
 mod request;
 mod status;
 

@@ -3,12 +3,24 @@
 //! Each parallel call makes its own pool and drops it: there is no global state, so a process that
 //! forks after using the library (a pre-fork server) has children that work. Making a pool costs some
 //! 50 µs a thread, which the calls that want one are long enough to hide.
+//!
+//! Without the feature `threads` this is one thread and no rayon, as a device wants it: whatever number a
+//! call names, its work is done by the thread that called. Results are the same, as they do not depend on
+//! the number of threads.
+
+#[cfg(feature = "threads")]
+mod pool;
+#[cfg(not(feature = "threads"))]
+#[path = "threads/alone.rs"]
+mod pool;
 
 use crate::error::{Error, Result};
+pub use pool::{current, par_chunks_mut, par_map, with_pool};
 
 /// How many threads a call may use: -1 for every core.
 pub fn resolve(argument: &str, num_threads: i64) -> Result<usize> {
     match num_threads {
+        -1 | 1..=1024 if cfg!(not(feature = "threads")) => Ok(1),
         -1 => Ok(std::thread::available_parallelism().map_or(1, usize::from)),
         1..=1024 => Ok(num_threads as usize),
         other => Err(Error::invalid(
@@ -36,47 +48,4 @@ where
         return Ok(items.iter().map(|item| f(&mut state, item)).collect());
     }
     with_pool(threads.min(items.len()), || par_map(items, &init, &f))
-}
-
-/// The same inside a pool that is there already, or a plain loop outside one.
-pub fn par_map<T, S, R>(
-    items: &[T],
-    init: &(impl Fn() -> S + Sync + Send),
-    f: &(impl Fn(&mut S, &T) -> R + Sync + Send),
-) -> Vec<R>
-where
-    T: Sync,
-    S: Send,
-    R: Send,
-{
-    use rayon::prelude::*;
-    if items.len() <= 1 || rayon::current_thread_index().is_none() {
-        let mut state = init();
-        return items.iter().map(|item| f(&mut state, item)).collect();
-    }
-    items
-        .par_iter()
-        .map_init(init, |state, item| f(state, item))
-        .collect()
-}
-
-/// Runs `f` inside a pool of its own.
-///
-/// A worker of another pool that waits for this one would do work of its own pool meanwhile, on top of what it
-/// holds; where that is a lock, as when a model that is asked during a ranking changes the catalog, and the
-/// work wants it too, it would wait for itself. So such a worker waits idly, for a thread that belongs to no
-/// pool.
-pub fn with_pool<R: Send>(threads: usize, f: impl FnOnce() -> R + Send) -> Result<R> {
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(threads)
-        .thread_name(|i| format!("perso-core-{i}"))
-        .build()
-        .map_err(|error| Error::Io(std::io::Error::other(error)))?;
-    if rayon::current_thread_index().is_none() {
-        return Ok(pool.install(f));
-    }
-    std::thread::scope(|scope| match scope.spawn(|| pool.install(f)).join() {
-        Ok(value) => Ok(value),
-        Err(panic) => std::panic::resume_unwind(panic),
-    })
 }

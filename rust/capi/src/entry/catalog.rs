@@ -4,7 +4,6 @@ use std::ffi::c_char;
 use std::ptr;
 
 use perso_core::catalog::Catalog;
-use perso_core::durable;
 use perso_core::error::Error;
 use perso_core::ids::Ids;
 use perso_core::rank::{Source, Where};
@@ -12,6 +11,7 @@ use perso_core::vectors::Ask;
 
 use super::check_flags;
 use crate::border::{self, call, Failure, Handle, Out, OutArray};
+use crate::open;
 use crate::status::Status;
 
 /// What `pc_catalog` of the header is: items that never change, so any number of threads may use them.
@@ -48,9 +48,7 @@ pub unsafe extern "C" fn pc_catalog_open(
                 usize::try_from(about.len()).unwrap_or(usize::MAX),
             )?;
         }
-        // With the log beside it, if it has one.
-        let (catalog, _) = durable::open_read(&path, mmap, 1, &|_, _| true)?;
-        out.set(Handle::give(catalog));
+        out.set(Handle::give(open::open(&path, mmap)?));
         Ok(())
     };
     // SAFETY: as the header says.

@@ -7,6 +7,7 @@ use super::LocalCodes;
 use crate::hnsw::{Graph, NONE};
 use crate::metric::Metric;
 use crate::store::VectorStore;
+use crate::threads;
 
 /// Rows a worker encodes before it asks for more.
 const CHUNK: usize = 64;
@@ -85,47 +86,34 @@ impl LocalCodes {
         rows: &[u32],
         codes: &mut Vec<u16>,
     ) {
-        use rayon::prelude::*;
         let stride = self.stride();
         codes.clear();
         codes.resize(rows.len() * stride, 0);
-        let some = |encoder: &mut Encoder, (rows, codes): (&[u32], &mut [u16])| {
+        let some = |encoder: &mut Encoder, first: usize, codes: &mut [u16]| {
+            let rows = &rows[first / stride..];
             for (&row, codes) in rows.iter().zip(codes.chunks_exact_mut(stride)) {
                 self.point(store, row, &mut encoder.own);
                 self.encode_around(store, graph.links(row, 0), all_rotated, codes, encoder);
             }
         };
-        if rayon::current_thread_index().is_none() {
-            some(&mut Encoder::default(), (rows, codes));
-        } else {
-            rows.par_chunks(CHUNK)
-                .zip(codes.par_chunks_mut(CHUNK * stride))
-                .for_each_init(Encoder::default, some);
-        }
+        threads::par_chunks_mut(codes, CHUNK * stride, &Encoder::default, &some);
     }
 
     /// The rotations of all rows, if about `needed` will be looked at, or none.
     fn all_rotated(&self, store: &VectorStore, needed: usize) -> Rotated {
-        use rayon::prelude::*;
         let width = self.rotation.code_dim();
         if needed < store.len() || store.len() * width * 4 > ROTATED_BYTES {
             return Rotated::default();
         }
         let mut all = vec![0.0; store.len() * width];
-        let some = |(point, rotated): &mut (Vec<f32>, Vec<f32>), (i, out): (usize, &mut [f32])| {
+        let some = |(point, rotated): &mut (Vec<f32>, Vec<f32>), first: usize, out: &mut [f32]| {
             for (j, slot) in out.chunks_exact_mut(width).enumerate() {
-                self.point(store, (i * CHUNK + j) as u32, point);
+                self.point(store, (first / width + j) as u32, point);
                 self.rotation.apply(Kernels::get(), point, rotated);
                 slot.copy_from_slice(rotated);
             }
         };
-        if rayon::current_thread_index().is_none() {
-            some(&mut Default::default(), (0, &mut all));
-        } else {
-            all.par_chunks_mut(CHUNK * width)
-                .enumerate()
-                .for_each_init(Default::default, some);
-        }
+        threads::par_chunks_mut(&mut all, CHUNK * width, &Default::default, &some);
         Rotated(all)
     }
 

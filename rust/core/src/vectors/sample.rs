@@ -91,7 +91,7 @@ impl Vectors {
             self.get((i * self.len() / count) as u32, slot);
         }
         let queries = rows.chunks_exact(self.spec.dim).collect();
-        let threads = rayon::current_thread_index().map_or(1, |_| rayon::current_num_threads());
+        let threads = threads::current();
         // Each row finds itself, which is no answer.
         let target = (RECALL * ANSWERS as f64 + 1.0) / (ANSWERS + 1) as f64;
         let go_on: Hook<'_> = &|_, _| true;

@@ -129,7 +129,7 @@ pub(super) fn learn(
     let means = |query: &&[f32]| store.metric() == Metric::L2 || query.iter().any(|x| *x != 0.0);
     let queries: Vec<&[f32]> = lesson.queries.chunks_exact(dim).filter(means).collect();
     let total = lesson.len(dim);
-    let threads = rayon::current_thread_index().map_or(1, |_| rayon::current_num_threads());
+    let threads = threads::current();
     let stretch = (STRETCH / (store.len() * dim).max(1)).clamp(32, TOGETHER);
     let mut teacher = Teacher::new(graph, store);
     let mut done = 0;
