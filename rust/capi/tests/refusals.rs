@@ -7,6 +7,7 @@ use std::path::Path;
 use std::ptr::{null, null_mut};
 
 use perso_core_capi::*;
+use support::calls::Opened;
 use support::calls::*;
 use support::*;
 
