@@ -104,7 +104,8 @@ def built() -> list[Path]:
 @pytest.mark.skipif(not built(), reason="no wheel in dist/: make test builds one")
 def test_the_wheel_is_small_and_serves_every_python() -> None:
     for wheel in built():
-        assert wheel.stat().st_size < 3_300_000
+        # 3.46 MB when capsules, their signatures and routing had come; a fifth is Arrow's.
+        assert wheel.stat().st_size < 3_600_000
         assert "-cp310-abi3-" in wheel.name
         names = zipfile.ZipFile(wheel).namelist()
         assert any(name.endswith("LICENSE") for name in names)
