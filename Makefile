@@ -3,7 +3,7 @@
 
 .PHONY: help demo test test-free-threaded bench bench-peers bench-filters bench-check plots fuzz capsule-schema lint format clean
 .DEFAULT_GOAL := help
-export PYTHON PYTHON_FREE_THREADED ARGS FLATC
+export PYTHON PYTHON_FREE_THREADED ARGS PREFIX DESTDIR FLATC
 # make's own: to bash, SECONDS is the time since it started.
 SECONDS ?= 10
 
@@ -44,6 +44,9 @@ fuzz: ## every parser under a fuzzer for SECONDS=10 each (TARGETS="policy record
 
 capsule-schema: ## the reader of capsules, compiled from its schema by FLATC (default: flatc)
 	@bash scripts/capsule_schema.sh
+
+install-capi: ## the C library with its header and pkg-config file, into PREFIX=/usr/local (DESTDIR= for packages)
+	@bash scripts/install_capi.sh
 
 lint: ## only the formatting and lint checks
 	@bash scripts/lint.sh

@@ -307,6 +307,11 @@ pc_status pc_slate_short_reason(const pc_slate *slate, const char **out, char **
  * slate's. */
 pc_status pc_slate_path(const pc_slate *slate, const char **out, char **error);
 
+/* What was given up to fit the request's "budget_us": how many things, and each in words with numbers, which
+ * are the slate's. None without a budget, or where it was enough. */
+pc_status pc_slate_given_up_count(const pc_slate *slate, size_t *out, char **error);
+pc_status pc_slate_given_up(const pc_slate *slate, size_t i, const char **out, char **error);
+
 /* How many microseconds a stage took: "filter" (reading the request), "retrieve", "score",
  * "diversify", "explore", or "total". It is no part of the record. PC_MISSING for another name. */
 pc_status pc_slate_timing_us(const pc_slate *slate, const char *stage, double *out, char **error);
@@ -459,6 +464,20 @@ pc_status pc_capsule_rank(const pc_capsule *capsule, const pc_profile *profile,
 /* Makes the slate of a record again, as pc_replay_slate does. */
 pc_status pc_capsule_replay(const pc_capsule *capsule, const char *record_json,
                             const char *personal_json, pc_slate **out, char **error);
+
+/* ---- routing ------------------------------------------------------------------------------------- */
+
+/* Decides whether a slate is to be made by the server or on this device. Pure: the same situation, the same
+ * answer.
+ *
+ *   situation_json  {"inputs": {...}, "plan": {...}}: what pc.route of the Python package takes; each
+ *                   input, and the plan, may be left out
+ *   route_json_out  receives the perso_core.route/1 document: the place, the rule that decided, reasons,
+ *                   inputs and plan. As "route" of a request it is kept in the record. The caller frees
+ *                   it with pc_string_free.
+ *
+ * PC_INVALID_VALUE. */
+pc_status pc_route(const char *situation_json, char **route_json_out, char **error);
 
 #ifdef __cplusplus
 }

@@ -72,19 +72,23 @@ fn the_dynamic_library_exports_that_and_nothing_else() {
     assert!(declared().is_subset(&names));
 }
 
-#[test]
-fn c_and_cpp_take_the_header() {
-    let folder = tempfile::tempdir().unwrap();
-    // A use of every function, so that the linker has to find each one under the name of C.
+/// A program that uses every function, so that the linker has to find each one under the name of C.
+fn user_of_all() -> String {
     let table: String = declared()
         .iter()
         .map(|name| format!("    (function){name},\n"))
         .collect();
-    let text = format!(
+    format!(
         "#include \"perso_core.h\"\n#include \"perso_core.h\"\ntypedef void (*function)(void);\n\
          static function const all[] = {{\n{table}}};\nint main(void) {{\n    \
          return all[0] != 0 && pc_abi_version() == PC_ABI_VERSION ? 0 : 1;\n}}\n"
-    );
+    )
+}
+
+#[test]
+fn c_and_cpp_take_the_header() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = user_of_all();
     let mut tried = 0;
     for (compiler, name, language) in [
         ("gcc", "all.c", "-std=c99"),
@@ -110,4 +114,62 @@ fn c_and_cpp_take_the_header() {
     if tried == 0 {
         skip("no compiler was found");
     }
+}
+
+/// As `make install-capi` puts it somewhere and pkg-config finds it: shared and static.
+#[test]
+fn it_is_installed_and_found() {
+    if !cfg!(target_os = "linux") || ["bash", "gcc", "pkg-config"].iter().any(|tool| !has(tool)) {
+        return skip("an installation is tried with bash, gcc and pkg-config, on Linux");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let prefix = folder.join("usr");
+    let install = |destination: &str| {
+        run(Command::new("bash")
+            .arg(here().join("../../scripts/install_capi.sh"))
+            .env("PREFIX", &prefix)
+            .env("DESTDIR", destination)
+            .env("CAPI_FROM", libraries()));
+    };
+    install("");
+    let configured = |arguments: &[&str]| -> Vec<String> {
+        let listed = run(Command::new("pkg-config")
+            .args(arguments)
+            .arg("perso_core")
+            .env("PKG_CONFIG_PATH", prefix.join("lib/pkgconfig")));
+        listed.split_whitespace().map(str::to_owned).collect()
+    };
+    assert_eq!(configured(&["--modversion"]), [env!("CARGO_PKG_VERSION")]);
+    let source = folder.join("all.c");
+    fs::write(&source, user_of_all()).unwrap();
+    let shared = folder.join("shared");
+    let compile = |program: &Path, libraries: Vec<String>| {
+        run(Command::new("gcc")
+            .arg("-std=c99")
+            .args(STRICT)
+            .arg(&source)
+            .args(["-o".as_ref(), program.as_os_str()])
+            .args(libraries));
+    };
+    compile(&shared, configured(&["--cflags", "--libs"]));
+    run(Command::new(&shared).env("LD_LIBRARY_PATH", prefix.join("lib")));
+
+    // The static library by its name, and what it needs, which comes after the first library in the list.
+    let mut libraries = configured(&["--cflags"]);
+    let archive = prefix.join("lib/libperso_core_capi.a");
+    libraries.push(archive.to_str().unwrap().to_owned());
+    let needs = configured(&["--static", "--libs-only-l"]);
+    assert_eq!(needs[0], "-lperso_core_capi");
+    libraries.extend_from_slice(&needs[1..]);
+    let alone = folder.join("alone");
+    compile(&alone, libraries);
+    run(&mut Command::new(&alone));
+
+    // For a package, the same below another root.
+    install(folder.join("root").to_str().unwrap());
+    let below = folder.join("root").join(prefix.strip_prefix("/").unwrap());
+    let text = fs::read_to_string(below.join("lib/pkgconfig/perso_core.pc")).unwrap();
+    assert!(text.starts_with(&format!("prefix={}\n", prefix.display())));
+    assert!(below.join("lib/libperso_core_capi.so").exists());
 }

@@ -8,6 +8,7 @@ mod capsule;
 mod catalog;
 mod profile;
 mod rank;
+mod route;
 mod slate;
 
 use std::ffi::c_char;
@@ -21,6 +22,7 @@ pub use capsule::*;
 pub use catalog::*;
 pub use profile::*;
 pub use rank::*;
+pub use route::*;
 pub use slate::*;
 
 /// Version of the ABI; `PC_ABI_VERSION` of the header.

@@ -37,6 +37,7 @@ struct Texts {
     terms: Vec<Option<CString>>,
     short_reason: Option<Option<CString>>,
     path: Option<CString>,
+    given_up: Vec<Option<CString>>,
 }
 
 impl Ranked {
@@ -66,6 +67,7 @@ impl Ranked {
                 terms: slate.term_names.iter().map(|name| text(name)).collect(),
                 short_reason: slate.short_reason.as_deref().map(text),
                 path: text(slate.path.as_str()),
+                given_up: slate.given_up().iter().map(|what| text(what)).collect(),
             }
         })
     }
@@ -388,6 +390,45 @@ pub unsafe extern "C" fn pc_slate_path(
 ) -> Status {
     // SAFETY: as the header says.
     unsafe { text_of(slate, out, error, |texts| Ok(Some(&texts.path))) }
+}
+
+/// How many things were given up for a budget.
+///
+/// # Safety
+/// As the header says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn pc_slate_given_up_count(
+    slate: *const PcSlate,
+    out: *mut usize,
+    error: *mut *mut c_char,
+) -> Status {
+    let body = || {
+        // SAFETY: as the header says.
+        let (out, slate) = unsafe { (Out::new("out", out, 0)?, Handle::look("slate", slate)?) };
+        out.set(slate.slate.given_up().len());
+        Ok(())
+    };
+    // SAFETY: as the header says.
+    unsafe { call(error, body) }
+}
+
+/// One of the things that were given up.
+///
+/// # Safety
+/// As the header says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn pc_slate_given_up(
+    slate: *const PcSlate,
+    i: usize,
+    out: *mut *const c_char,
+    error: *mut *mut c_char,
+) -> Status {
+    // SAFETY: as the header says.
+    unsafe {
+        text_of(slate, out, error, |texts| {
+            at("i", &texts.given_up, i).map(Some)
+        })
+    }
 }
 
 /// How long a stage took.

@@ -137,7 +137,7 @@ pub(crate) fn parse(
         pins: pins(document.pins.unwrap_or_default())?,
         allow,
         budget_us: document.budget_us,
-        route: document.route.map(Arc::new),
+        route: document.route.map(followed).transpose()?,
     })
 }
 
@@ -239,6 +239,11 @@ fn signals(
         signals.insert_list(&name, list)?;
     }
     Ok(signals)
+}
+
+/// A decision that follows from its own inputs.
+fn followed(route: Route) -> Result<Arc<Route>> {
+    Ok(Arc::new(Route::parse(&route.to_json()?)?))
 }
 
 fn target(Each(shares): Each<f64>) -> Result<Target> {
