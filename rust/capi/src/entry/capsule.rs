@@ -21,11 +21,11 @@ use crate::status::Status;
 const MOST_KEYS: usize = 1000;
 
 /// What `pc_capsule` of the header is: it never changes, so any number of threads may use it.
-pub type PcCapsule = Handle<Opened>;
+pub type PcCapsule = Handle<OpenCapsule>;
 
 /// A capsule with its texts as C has them.
 #[derive(Debug)]
-pub struct Opened {
+pub struct OpenCapsule {
     capsule: Capsule,
     texts: OnceLock<Texts>,
 }
@@ -42,7 +42,7 @@ struct Texts {
     plan: Option<Option<CString>>,
 }
 
-impl Opened {
+impl OpenCapsule {
     fn texts(&self) -> &Texts {
         self.texts.get_or_init(|| {
             let text = |text: &str| CString::new(text).ok();
@@ -64,7 +64,7 @@ impl Opened {
     }
 }
 
-impl profile::Items for Opened {
+impl profile::Items for OpenCapsule {
     const NAME: &'static str = "capsule";
 
     fn ids(&self) -> &IdMap {
@@ -77,7 +77,7 @@ impl profile::Items for Opened {
 }
 
 fn give(capsule: Capsule) -> *mut PcCapsule {
-    Handle::give(Opened {
+    Handle::give(OpenCapsule {
         capsule,
         texts: OnceLock::new(),
     })
