@@ -129,8 +129,8 @@ POLICIES = {
     "decay": pc.Policy(
         50,
         pc.Blend({"a": 1.0}, fresh=pc.Decay("at", "3d", 0.4), normalize="rank"),
-        rules=[pc.Boost(0.2, {"shelf": "x"}), pc.Hide({"genre": "war"})],
-        explore=pc.EpsilonGreedy(0.3, unit="slate"),
+        rules=[pc.Boost({"shelf": "x"}, by=0.2), pc.Hide({"genre": "war"})],
+        explore=pc.EpsilonGreedy(0.3, per="slate"),
     ),
     "single": pc.Policy(40, ONE, explore=pc.EpsilonGreedy(0.1)),
     "signal": pc.Policy(60, pc.Blend({"b": 0.5}, ctr=1.0, normalize="none")),
@@ -163,7 +163,7 @@ def cases(ids, user):
     yield "exclude", POLICIES["mmr"], {"user": user, "exclude": some[:9]}
     yield "where ids", POLICIES["mmr"], {"user": user, "where": some}
     yield "where nothing", POLICIES["mmr"], {"user": user, "where": []}
-    yield "filter", POLICIES["mmr"], {"user": user, "where": fields & ~pc.field("shelf").is_in(["z"])}
+    yield "filter", POLICIES["mmr"], {"user": user, "where": fields & ~pc.field("shelf").isin(["z"])}
     yield "signal for all", POLICIES["signal"], {"user": {"b": user["b"]}, "signals": {"ctr": numbers}}
     few = dict(zip(some, map(float, range(len(some))), strict=True))
     yield "signal for some", POLICIES["signal"], {"user": {"b": user["b"]}, "signals": {"ctr": few}}
