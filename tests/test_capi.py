@@ -4,7 +4,9 @@ import dataclasses
 import datetime as dt
 import hashlib
 import json
+import re
 import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -302,3 +304,16 @@ def test_a_phone(tmp_path):
     late = [*command[:3], str(int(AT.timestamp()) + 3600)]
     done = subprocess.run(late, capture_output=True, encoding="utf-8")
     assert done.returncode == 1 and done.stderr.startswith("expired: ")
+
+
+def test_the_page_compiles_and_prints_what_is_printed(tmp_path):
+    page = read(c_library.ROOT / "docs" / "capi.md")
+    python, program, printed = (
+        "".join(re.findall(rf"^```{language}\n(.*?)^```$", page, re.S | re.M))
+        for language in ("python", "c", "console")
+    )
+    subprocess.run([sys.executable, "-c", python], cwd=tmp_path, check=True, stdout=subprocess.DEVNULL)
+    (tmp_path / "page.c").write_text(program, encoding="utf-8")
+    page_program = c_library.compiled(tmp_path / "page.c", tmp_path)
+    done = subprocess.run([page_program], cwd=tmp_path, capture_output=True, encoding="utf-8")
+    assert (done.stdout, done.stderr, done.returncode) == (printed, "", 0)
