@@ -19,10 +19,11 @@ import perso_core as pc
 from files import make_records
 
 ROWS = 3000
+GONE = slice(7, None, 97)
 US = np.datetime64("1970-01-01T00:00:00", "us")
 
 # Arguments of `rank` that the JSON request of the C ABI has; a case with another is replayed there and not ranked.
-IN_REQUEST = {"k", "at", "seed", "request_id", "user", "exclude", "where"}
+IN_REQUEST = {"k", "at", "seed", "request_id", "user", "exclude", "where", "signals", "pins", "allow", "target"}
 
 
 class Case(NamedTuple):
@@ -45,12 +46,21 @@ class Case(NamedTuple):
         document["user"] = None if (user := document["user"]) is None else plain(user)
         if isinstance(document.get("where"), pc.Filter):
             document["where"] = json.loads(document["where"].to_json())
+        if "pins" in document:
+            document["pins"] = [{"slot": slot, "id": id} for slot, id in document["pins"].items()]
+        if "signals" in document:
+            document["signals"] = {name: numbers(given) for name, given in document["signals"].items()}
         return json.dumps(document)
 
 
 def plain(user: dict[str, Any]) -> dict[str, list[float]]:
     """Vectors as numbers: every float32 is a double, and a double's shortest decimal reads as the same one."""
     return {space: [float(x) for x in np.asarray(vector, np.float32)] for space, vector in user.items()}
+
+
+def numbers(given: Any) -> Any:
+    """The numbers of a signal: a list as it is, {id: number} as two lists."""
+    return {"ids": [*given], "values": [*given.values()]} if isinstance(given, dict) else given
 
 
 def vectors(seed: int, dim: int, rows: int = ROWS) -> Any:
@@ -89,7 +99,7 @@ def large() -> pc.Catalog:
         },
     )
     # Rows that are gone, so that rows and items are not the same thing.
-    catalog.remove(catalog.ids[7::97])
+    catalog.remove(catalog.ids[GONE])
     return catalog
 
 
@@ -139,13 +149,14 @@ def large_cases() -> Iterator[tuple[str, dict[str, Any], pc.Policy]]:
             yield f"{name}, {'mmr' if diversity else 'plain'}", {"user": user}, policy
         policy = pc.Policy(80, blend("walk", pop=0.2), pc.DPP(0.4, "walk"), explore=explore, rules=RULES)
         yield f"{name}, rules", {"user": {"walk": user["walk"]}}, policy
-    genre = (pc.field("genre") == "g1") | (pc.field("count") >= 30)
+    genre = pc.field("genre").contains_any(["g1"]) | (pc.field("count") >= 30)
     held = {"user": user, "where": genre & ~pc.field("new").isin([True]), "exclude": list(range(-999_046, 0, 977))}
     yield "filtered", held, pc.Policy(100, everything, pc.MMR(0.2, "codes"), {"genre": 3}, pc.EpsilonGreedy(0.2))
     yield "nobody", {"user": None}, pc.Policy(100, everything, explore=pc.Softmax(0.5), rules=RULES)
     pinned = {"user": {"walk": user["walk"]}, "pins": {2: -1_000_000}}
     yield "pins", pinned, pc.Policy(80, blend("walk"), explore=pc.EpsilonGreedy(0.2))
-    signals = {"user": {"walk": user["walk"]}, "signals": {"mine": {-1_000_000 + 977 * i: i / 7 for i in range(99)}}}
+    mine = [None if i % 5 else i / 7 for i in range(ROWS - len(range(ROWS)[GONE]))]
+    signals = {"user": {"walk": user["walk"]}, "signals": {"mine": mine}}
     yield "signals", signals, pc.Policy(80, blend("walk", mine=0.5))
 
 

@@ -16,6 +16,7 @@
 mod border;
 #[allow(unsafe_code)]
 mod entry;
+#[cfg(feature = "catalog")]
 mod open;
 mod request;
 mod status;

@@ -9,11 +9,12 @@ use perso_core::capsule::{Capsule, PublicKey, KEY_BYTES, MOST_BYTES};
 use perso_core::error::Error;
 use perso_core::ids::{Id, IdMap, Ids};
 
-use super::catalog::OPEN_IN_PLACE;
-use super::check_flags;
 use super::profile::{self, PcProfile};
-use super::rank::{ranked_by, replayed};
 use super::slate::{at, lend, PcSlate};
+use super::source::ranked_by;
+#[cfg(feature = "replay")]
+use super::source::replayed;
+use super::{check_flags, OPEN_IN_PLACE};
 use crate::border::{self, call, Failure, Handle, Out, OutArray};
 use crate::status::Status;
 
@@ -562,6 +563,7 @@ pub unsafe extern "C" fn pc_capsule_rank(
 ///
 /// # Safety
 /// As the header says.
+#[cfg(feature = "replay")]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn pc_capsule_replay(
     capsule: *const PcCapsule,

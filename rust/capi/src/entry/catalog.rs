@@ -5,11 +5,12 @@ use std::ptr;
 
 use perso_core::catalog::Catalog;
 use perso_core::error::Error;
-use perso_core::ids::Ids;
+use perso_core::ids::{Id, IdMap, Ids};
 use perso_core::rank::{Source, Where};
 use perso_core::vectors::Ask;
 
-use super::check_flags;
+use super::profile::{observe, text_id, Items, PcProfile};
+use super::{check_flags, OPEN_IN_PLACE};
 use crate::border::{self, call, Failure, Handle, Out, OutArray};
 use crate::open;
 use crate::status::Status;
@@ -19,9 +20,6 @@ pub type PcCatalog = Handle<Catalog>;
 
 /// Flag of [`pc_catalog_open`]: large sections are read in place; `PC_OPEN_MMAP` of the header.
 pub const OPEN_MMAP: u32 = 1;
-
-/// Flag of [`pc_catalog_open_memory`]: the bytes are read in place; `PC_OPEN_IN_PLACE` of the header.
-pub const OPEN_IN_PLACE: u32 = 2;
 
 /// Opens a catalog file.
 ///
@@ -263,4 +261,53 @@ pub unsafe extern "C" fn pc_catalog_dim(
     };
     // SAFETY: as the header says.
     unsafe { call(error, body) }
+}
+
+impl Items for Catalog {
+    const NAME: &'static str = "catalog";
+
+    fn ids(&self) -> &IdMap {
+        self.id_map()
+    }
+
+    fn vector(&self, space: &str, id: &Id) -> Result<Vec<f32>, Error> {
+        let vectors = self.vectors(self.space(space)?);
+        let mut vector = vec![0.0; vectors.spec().dim];
+        vectors.get(self.id_map().require(id)?, &mut vector);
+        Ok(vector)
+    }
+}
+
+/// Takes in an event about an item of a catalog.
+///
+/// # Safety
+/// As the header says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn pc_catalog_observe(
+    catalog: *const PcCatalog,
+    profile: *const PcProfile,
+    id: i64,
+    kind: *const c_char,
+    at: i64,
+    error: *mut *mut c_char,
+) -> Status {
+    // SAFETY: as the header says.
+    unsafe { observe(catalog, profile, || Ok(Id::Int(id)), kind, at, error) }
+}
+
+/// The same where ids are text.
+///
+/// # Safety
+/// As the header says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn pc_catalog_observe_text(
+    catalog: *const PcCatalog,
+    profile: *const PcProfile,
+    id: *const c_char,
+    kind: *const c_char,
+    at: i64,
+    error: *mut *mut c_char,
+) -> Status {
+    // SAFETY: as the header says.
+    unsafe { observe(catalog, profile, || text_id(id), kind, at, error) }
 }

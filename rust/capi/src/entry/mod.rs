@@ -5,11 +5,14 @@
 //! "as the header says" means that.
 
 mod capsule;
+#[cfg(feature = "catalog")]
 mod catalog;
 mod profile;
+#[cfg(feature = "catalog")]
 mod rank;
 mod route;
 mod slate;
+mod source;
 
 use std::ffi::c_char;
 
@@ -19,14 +22,20 @@ use crate::border::{self, Failure};
 use crate::status::Status;
 
 pub use capsule::*;
+#[cfg(feature = "catalog")]
 pub use catalog::*;
 pub use profile::*;
+#[cfg(feature = "catalog")]
 pub use rank::*;
 pub use route::*;
 pub use slate::*;
 
 /// Version of the ABI; `PC_ABI_VERSION` of the header.
 pub const ABI_VERSION: u32 = 1;
+
+/// Flag of `pc_catalog_open_memory` and [`pc_capsule_open_memory`]: the bytes are read in place; `PC_OPEN_IN_PLACE` of the
+/// header.
+pub const OPEN_IN_PLACE: u32 = 2;
 
 /// The version of the ABI that this library has.
 #[unsafe(no_mangle)]

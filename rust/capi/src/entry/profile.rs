@@ -4,13 +4,11 @@ use std::ffi::c_char;
 use std::ptr;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use perso_core::catalog::Catalog;
 use perso_core::error::Error;
 use perso_core::ids::{Id, IdMap, Ids};
 use perso_core::profile::{Plan, Prior, Profile};
 use perso_core::select::check_kind;
 
-use super::catalog::PcCatalog;
 use crate::border::{self, call, Failure, Handle, Out, OutArray};
 use crate::status::Status;
 
@@ -227,21 +225,6 @@ pub(super) trait Items: Send + Sync + Sized {
     fn vector(&self, space: &str, id: &Id) -> Result<Vec<f32>, Error>;
 }
 
-impl Items for Catalog {
-    const NAME: &'static str = "catalog";
-
-    fn ids(&self) -> &IdMap {
-        self.id_map()
-    }
-
-    fn vector(&self, space: &str, id: &Id) -> Result<Vec<f32>, Error> {
-        let vectors = self.vectors(self.space(space)?);
-        let mut vector = vec![0.0; vectors.spec().dim];
-        vectors.get(self.id_map().require(id)?, &mut vector);
-        Ok(vector)
-    }
-}
-
 /// Takes in an event about an item.
 ///
 /// # Safety
@@ -284,40 +267,6 @@ pub(super) unsafe fn observe<T: Items>(
 pub(super) unsafe fn text_id(id: *const c_char) -> Result<Id, Failure> {
     // SAFETY: the same contract.
     unsafe { border::text_in("id", id) }.map(|id| Id::Str(id.into()))
-}
-
-/// Takes in an event about an item of a catalog.
-///
-/// # Safety
-/// As the header says.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn pc_catalog_observe(
-    catalog: *const PcCatalog,
-    profile: *const PcProfile,
-    id: i64,
-    kind: *const c_char,
-    at: i64,
-    error: *mut *mut c_char,
-) -> Status {
-    // SAFETY: as the header says.
-    unsafe { observe(catalog, profile, || Ok(Id::Int(id)), kind, at, error) }
-}
-
-/// The same where ids are text.
-///
-/// # Safety
-/// As the header says.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn pc_catalog_observe_text(
-    catalog: *const PcCatalog,
-    profile: *const PcProfile,
-    id: *const c_char,
-    kind: *const c_char,
-    at: i64,
-    error: *mut *mut c_char,
-) -> Status {
-    // SAFETY: as the header says.
-    unsafe { observe(catalog, profile, || text_id(id), kind, at, error) }
 }
 
 /// How many events a profile has seen.

@@ -1,4 +1,4 @@
-//! The call: rank, and replay.
+//! The call, over catalogs: rank, and replay.
 
 use std::ffi::c_char;
 use std::ptr;
@@ -6,13 +6,15 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use perso_core::catalog::Catalog;
-use perso_core::rank::{self, Policy, Source, UserVectors};
+use perso_core::rank::{Policy, UserVectors};
 
 use super::catalog::PcCatalog;
-use super::profile::{self, Locked, PcProfile};
+use super::profile::{Locked, PcProfile};
 use super::slate::{PcSlate, Ranked};
+use super::source::ranked_by;
+#[cfg(feature = "replay")]
+use super::source::replayed;
 use crate::border::{self, call, Failure, Handle, Out};
-use crate::request;
 use crate::status::Status;
 
 /// Ranks one request, and gives its record.
@@ -90,27 +92,11 @@ fn ranked(
     ranked_by(catalog, &policy, profile, request, start)
 }
 
-/// Ranks whatever holds items.
-pub(super) fn ranked_by(
-    source: &dyn Source,
-    policy: &Arc<Policy>,
-    profile: Option<&Locked>,
-    request: &str,
-    start: Instant,
-) -> Result<Ranked, Failure> {
-    let request = {
-        let profile = profile.map(profile::lock).transpose()?;
-        request::parse(request, source, policy, profile.as_deref())?
-    };
-    let filter_us = start.elapsed().as_secs_f64() * 1e6;
-    let slate = rank::rank(source, policy, &request)?;
-    Ok(Ranked::new(slate, source.content_hash(), filter_us))
-}
-
 /// Makes the slate of a record again, and gives its record.
 ///
 /// # Safety
 /// As the header says.
+#[cfg(feature = "replay")]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn pc_replay(
     catalog: *const PcCatalog,
@@ -140,6 +126,7 @@ pub unsafe extern "C" fn pc_replay(
 ///
 /// # Safety
 /// As the header says.
+#[cfg(feature = "replay")]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn pc_replay_slate(
     catalog: *const PcCatalog,
@@ -164,16 +151,4 @@ pub unsafe extern "C" fn pc_replay_slate(
     };
     // SAFETY: as the header says.
     unsafe { call(error, body) }
-}
-
-/// Makes the slate of a record again from whatever holds the items.
-pub(super) fn replayed(
-    source: &dyn Source,
-    record: &str,
-    personal: Option<&str>,
-) -> Result<Ranked, Failure> {
-    let personal = personal.map(|json| request::parse_personal(json, source));
-    let personal = personal.transpose()?.unwrap_or_default();
-    let slate = rank::replay_with(record, source, personal)?;
-    Ok(Ranked::new(slate, source.content_hash(), 0.0))
 }

@@ -13,9 +13,11 @@ use perso_core::error::{Error, Result};
 use perso_core::filter::Filter;
 use perso_core::ids::Id;
 use perso_core::profile::Profile;
+#[cfg(feature = "replay")]
+use perso_core::rank::Personal;
 use perso_core::rank::{
-    self, Allow, Eligibility, List, Personal, Pins, Policy, Request, Signals, Source, Target,
-    Taste, User, Where,
+    self, Allow, Eligibility, List, Pins, Policy, Request, Signals, Source, Target, Taste, User,
+    Where,
 };
 use perso_core::route::Route;
 
@@ -79,6 +81,7 @@ impl Default for Allowed {
 }
 
 /// What a record may lack of a request.
+#[cfg(feature = "replay")]
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Lacking {
@@ -142,6 +145,7 @@ pub(crate) fn parse(
 }
 
 /// Reads what a record was written without.
+#[cfg(feature = "replay")]
 pub(crate) fn parse_personal(json: &str, source: &dyn Source) -> Result<Personal> {
     let lacking: Lacking = serde_json::from_str(json).map_err(|error| {
         let expected = "a JSON object with, where the record lacks them, user, exclude, where, signals, lists, target";
