@@ -41,7 +41,7 @@ class Accountant:
     >>> spent = pc.federated.Accountant()
     >>> spent.add(1.0, rounds=10, sampling_rate=0.1)
     >>> round(spent.epsilon(1e-5), 2), spent.rounds
-    (1.18, 10)
+    (2.85, 10)
     """
 
     def __init__(self, adjacency: Adjacency = "add_or_remove") -> None:
