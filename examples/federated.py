@@ -207,28 +207,29 @@ def turned(tastes: list[Taste], films: int) -> list[Taste]:
     return [Taste(user[film == row], stars[film == row]) for row in range(films)]
 
 
-def quality(films: Floats, tastes: list[Taste], later: list[Taste]) -> tuple[float, float, float]:
-    """(RMSE, recall@20, nDCG@20) on the ratings held out, means over users; a film's gain is its stars."""
-    squares, recalls, gains = [], [], []
-    discount = 1 / np.log2(np.arange(K) + 2)
+def rmse(films: Floats, tastes: list[Taste], later: list[Taste]) -> float:
+    """Of the stars held out, from vectors that are fitted to the stars that are known."""
+    squares = []
     for taste, held in zip(tastes, later, strict=True):
-        guess = films[held.rows] @ fit(films, taste, 0.0, RIDGE_OF_RATINGS)
-        squares.append((np.clip(guess + MIDDLE, 1, 5) - held.stars - MIDDLE) ** 2)
-        scores = films @ fit(films, taste)
-        scores[taste.rows] = -np.inf
-        shown = np.argsort(-scores, kind="stable")[:K]
-        stars = np.zeros(len(films))
+        guess = films[held.rows] @ fit(films, taste, 0.0, RIDGE_OF_RATINGS) + MIDDLE
+        squares.append((np.clip(guess, 1, 5) - held.stars - MIDDLE) ** 2)
+    return float(np.concatenate(squares).mean() ** 0.5)
+
+
+def ranking(scores: Iterable[Floats], tastes: list[Taste], later: list[Taste]) -> tuple[float, float]:
+    """(recall@20, nDCG@20) among the films a user has not rated, means over users; a film's gain is its stars."""
+    recalls, gains = [], []
+    discount = 1 / np.log2(np.arange(K) + 2)
+    for score, taste, held in zip(scores, tastes, later, strict=True):
+        score = score.copy()
+        score[taste.rows] = -np.inf
+        shown = np.argsort(-score, kind="stable")[:K]
+        stars = np.zeros(len(score))
         stars[held.rows] = held.stars + MIDDLE
         recalls.append((stars[shown] > 0).sum() / len(held.rows))
         best = np.sort(held.stars + MIDDLE)[::-1][:K]
         gains.append((stars[shown] * discount).sum() / (best * discount[: len(best)]).sum())
-    return float(np.concatenate(squares).mean() ** 0.5), float(np.mean(recalls)), float(np.mean(gains))
-
-
-def popular(tastes: list[Taste], films: int) -> Floats:
-    """Vectors of one number: how often a film was rated less the average, so that p q orders films by it."""
-    counts = np.bincount(np.concatenate([taste.rows for taste in tastes]), minlength=films)
-    return (counts - counts.mean())[:, np.newaxis].astype(np.float64)
+    return float(np.mean(recalls)), float(np.mean(gains))
 
 
 # --- the script ------------------------------------------------------------------------------------
@@ -269,17 +270,20 @@ def main() -> None:
 
     print(f"\n{'training':<24}{'noise':>7}{'RMSE':>8}{'recall@20':>11}{'nDCG@20':>9}{'seconds':>9}")
 
-    def row(text: str, noise: str, films: Floats, start: float) -> None:
-        rmse, recall, gain = quality(films, tastes, later)
-        print(
-            f"{text:<24}{noise:>7}{rmse:>8.3f}{recall:>11.3f}{gain:>9.3f}{time.perf_counter() - start:>9.1f}",
-            flush=True,
-        )
+    def row(text: str, noise: str, error: str, scores: Iterable[Floats], start: float) -> None:
+        recall, gain = ranking(scores, tastes, later)
+        seconds = time.perf_counter() - start
+        print(f"{text:<24}{noise:>7}{error:>8}{recall:>11.3f}{gain:>9.3f}{seconds:>9.1f}", flush=True)
+
+    def factors(text: str, noise: str, vectors: Floats, start: float) -> None:
+        scores = (vectors @ fit(vectors, taste) for taste in tastes)
+        row(text, noise, f"{rmse(vectors, tastes, later):.3f}", scores, start)
 
     start = time.perf_counter()
-    row("by popularity", "", popular(tastes, films), start)
+    counts = np.bincount(np.concatenate([taste.rows for taste in tastes]), minlength=films).astype(float)
+    row("by popularity", "", "", [counts] * len(tastes), start)
     start = time.perf_counter()
-    row("central", "", centrally(tastes, films, 3 if options.small else 15), start)
+    factors("central", "", centrally(tastes, films, 3 if options.small else 15), start)
     trained = np.empty(0)
     for epsilon in (None, 8.0) if options.small else (None, 16.0, 8.0, 4.0, 2.0):
         start, noise = time.perf_counter(), 0.0
@@ -289,7 +293,7 @@ def main() -> None:
             )
         trained = train(tastes, films, Setup(rounds, noise))
         what = "federated, no noise" if epsilon is None else f"federated, epsilon {epsilon:g}"
-        row(what, f"{noise:.2f}", trained, start)
+        factors(what, f"{noise:.2f}", trained, start)
 
     # What it is for: the server ships the factors, and a phone ranks with them.
     catalog = pc.Catalog({"cf": pc.Space(DIM, "ip")})

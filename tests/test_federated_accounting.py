@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import doctest
+import importlib
 import math
 import subprocess
 import sys
@@ -159,3 +161,9 @@ def test_without_the_library_the_error_says_what_to_install():
     )
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert run.stdout == "accounting for epsilon needs dp-accounting:  pip install 'perso_core[federated]'\n"
+
+
+@pytest.mark.parametrize("name", ["_accounting", "_clients", "_deltas", "_mechanism"])
+def test_the_examples_of_the_docstrings_print_what_they_say(name):
+    failed, tried = doctest.testmod(importlib.import_module(f"perso_core.federated.{name}"))
+    assert failed == 0 and tried > 0

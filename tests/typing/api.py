@@ -45,6 +45,20 @@ assert_type(pc.dot(user, vectors), NDArray[np.float32])
 assert_type(pc.topk(user, vectors, 2, metric="l2"), pc.Hits)
 assert_type(pc.cpu_features()["isa"], Any)
 
+# --- federated -------------------------------------------------------------------------------------
+
+mechanism = pc.federated.Mechanism(1.0, 0.5, 10.0, adjacency="replace_one")
+some = pc.federated.SparseRows([1], [[1.0, 2.0]], (3, 2))
+assert_type(mechanism.aggregate(vectors, {"a": vectors, "b": vectors}, {"a": 1, "b": 2}), pc.federated.Update)
+assert_type(mechanism.aggregate({"q": vectors}, {1: {"q": some}}, bad="drop", seed=1, round=2).clients, int)
+assert_type(mechanism.sensitivity, float)
+assert_type(pc.federated.clip(some, 1.0), pc.federated.SparseRows)
+assert_type(pc.federated.clip([1.0, 2.0], 1.0), NDArray[np.float64])
+assert_type(pc.federated.norm({"q": some}), float)
+assert_type(pc.federated.sample(["a", "b"], 0.5), list[str])
+assert_type(pc.federated.epsilon(1.0, rounds=3, delta=1e-5, sampling_rate=0.1), float)
+pc.federated.Mechanism(1.0, 0.5, 10.0, adjacency="swap")  # type: ignore[arg-type]
+
 # --- catalog ---------------------------------------------------------------------------------------
 
 catalog = pc.Catalog(spaces={"content": pc.Space(4, "cosine", "i8"), "cf": pc.Space(4, "ip")}, seed=1)
@@ -259,7 +273,9 @@ pc.Catalog.from_arrow(catalog.to_arrow(), "id", {"content": "content"})
 # Capsules.
 pair = pc.generate_key()
 assert_type(pair.public, bytes)
-packed = pc.capsule(catalog.ids, catalog, policy, ttl="6h", key=pair, n=200, dtype="f16", attributes=["genre"])
+packed = pc.capsule(
+    catalog.ids, catalog, policy, ttl="6h", key=pair, n=200, dtype="f16", attributes=["genre"]
+)
 assert_type(packed, pc.Capsule)
 assert_type(bytes(packed), bytes)
 assert_type(packed.provenance, pc.Provenance)

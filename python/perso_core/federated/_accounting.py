@@ -41,7 +41,7 @@ class Accountant:
     >>> spent = pc.federated.Accountant()
     >>> spent.add(1.0, rounds=10, sampling_rate=0.1)
     >>> round(spent.epsilon(1e-5), 2), spent.rounds
-    (1.18, 10)
+    (2.85, 10)
     """
 
     def __init__(self, adjacency: Adjacency = "add_or_remove") -> None:
@@ -155,12 +155,26 @@ def noise_multiplier(
     def cost(noise: float) -> float:
         return _cost(noise, rounds, delta, sampling_rate, adjacency)
 
-    low, high = 0.0, 1.0
-    while cost(high) > target:
-        low, high = high, 2 * high
-    while high - low > 1e-3 * high:
-        middle = (low + high) / 2
-        low, high = (middle, high) if cost(middle) > target else (low, middle)
+    high, above = 1.0, cost(1.0)
+    while above > target:
+        high, above = 2 * high, cost(2 * high)
+    low, below = high / 2, cost(high / 2)
+    while below <= target:
+        high, above, low, below = low, below, low / 2, cost(low / 2)
+    # Epsilon is nearly a power of the noise: a line in logarithms, tried a little above where it meets the target, then
+    # a little below. The middle is what a step falls back to.
+    steps = 0
+    while high > 1.001 * low:
+        slope = math.log(max(above, 1e-12) / below) / math.log(high / low)
+        guess = low * (target / below) ** (1 / slope) * (0.9996 if steps % 2 else 1.0004)
+        if steps >= 6 or not 1.0001 * low < guess < high / 1.0001:
+            guess = math.sqrt(low * high)
+        found = cost(guess)
+        if found > target:
+            low, below = guess, found
+        else:
+            high, above = guess, found
+        steps += 1
     return high
 
 

@@ -34,7 +34,7 @@ def sample(clients: Iterable[I], rate: float, *, seed: int | None = None, round:
 
     >>> import perso_core as pc
     >>> pc.federated.sample(range(10), 0.3, seed=1)
-    [5, 6]
+    [5]
     """
     chance = _convert.unit("rate", rate)
     seed = None if seed is None else _convert.seed(seed)

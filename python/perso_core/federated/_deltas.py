@@ -8,7 +8,7 @@ moves a bit of it, it is never too small, and it takes a twenty-fifth of the tim
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, TypeAlias, overload
@@ -26,7 +26,7 @@ _Floats = NDArray[np.float64]
 _BELOW = 1.0 - 2.0**-40
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, init=False, repr=False)
 class SparseRows:
     """Some rows of a matrix, the others being 0: the item factors that one client's ratings touch.
 
@@ -50,29 +50,28 @@ class SparseRows:
     values: _Floats
     shape: tuple[int, int]
 
-    def __post_init__(self) -> None:
+    def __init__(self, rows: Sequence[int] | NDArray[Any], values: Vectors, shape: tuple[int, int]) -> None:
         try:
-            n, dim = self.shape
+            n, dim = shape
         except (TypeError, ValueError):
-            raise _convert.wrong_type("shape", "(n, dim)", _convert.kind_of(self.shape)) from None
-        shape = (_convert.integer("shape", n, 1), _convert.integer("shape", dim, 1))
-        rows = _convert.array("rows", self.rows)
-        if rows.ndim != 1 or (rows.size and rows.dtype.kind not in "iu"):
-            raise _convert.wrong_type("rows", "(m,) whole numbers", _convert.kind_of(rows))
-        if rows.size and not 0 <= rows.min() <= rows.max() < shape[0]:
-            bad = rows[(rows < 0) | (rows >= shape[0])][0]
-            raise _convert.invalid("rows", f"rows from 0 to {shape[0] - 1}", bad)
-        rows = rows.astype(np.int64)
-        once, counts = np.unique(rows, return_counts=True)
-        if len(once) < len(rows):
+            raise _convert.wrong_type("shape", "(n, dim)", _convert.kind_of(shape)) from None
+        whole = (_convert.integer("shape", n, 1), _convert.integer("shape", dim, 1))
+        found = _convert.array("rows", rows)
+        if found.ndim != 1 or (found.size and found.dtype.kind not in "iu"):
+            raise _convert.wrong_type("rows", "(m,) whole numbers", _convert.kind_of(found))
+        if found.size and not 0 <= found.min() <= found.max() < whole[0]:
+            bad = found[(found < 0) | (found >= whole[0])][0]
+            raise _convert.invalid("rows", f"rows from 0 to {whole[0] - 1}", bad)
+        once, counts = np.unique(found, return_counts=True)
+        if len(once) < len(found):
             raise _convert.invalid("rows", "each row once", f"row {once[counts > 1][0]} twice")
-        values = finite("values", self.values)
-        if values.size == 0:
-            values = values.reshape(len(rows), shape[1]) if len(rows) == 0 else values
-        if values.shape != (len(rows), shape[1]):
-            expected = f"shape ({len(rows)}, {shape[1]})"
-            raise _convert.invalid("values", expected, f"an array of shape {values.shape}")
-        assign(self, rows=rows, values=values, shape=shape)
+        numbers = finite("values", values)
+        if numbers.size == 0 and len(found) == 0:
+            numbers = numbers.reshape(0, whole[1])
+        if numbers.shape != (len(found), whole[1]):
+            expected = f"shape ({len(found)}, {whole[1]})"
+            raise _convert.invalid("values", expected, f"an array of shape {numbers.shape}")
+        assign(self, rows=found.astype(np.int64), values=numbers, shape=whole)
 
     def to_dense(self) -> _Floats:
         """The (n, dim) float64 matrix."""

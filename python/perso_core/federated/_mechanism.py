@@ -16,8 +16,10 @@ can change depend on everybody else. What one client can change of the sum, in L
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import accumulate
 from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
 
@@ -229,7 +231,7 @@ class Mechanism:
 
 def _ends(shapes: _deltas.Shapes) -> list[int]:
     """Where each array but the last ends in the flat sum."""
-    return np.cumsum([int(np.prod(shape)) for shape in shapes.values()])[:-1].tolist()
+    return list(accumulate(math.prod(shape) for shape in shapes.values()))[:-1]
 
 
 def _check_weights(weights: object, deltas: Mapping[Id, Delta]) -> None:
