@@ -251,7 +251,9 @@ pc.Catalog.from_arrow(catalog.to_arrow(), "id", {"content": "content"})
 # Capsules.
 pair = pc.generate_key()
 assert_type(pair.public, bytes)
-packed = pc.capsule(catalog.ids, catalog, policy, ttl="6h", key=pair, n=200, dtype="f16", attributes=["genre"])
+packed = pc.capsule(
+    catalog.ids, catalog, policy, ttl="6h", key=pair, n=200, dtype="f16", attributes=["genre"]
+)
 assert_type(packed, pc.Capsule)
 assert_type(bytes(packed), bytes)
 assert_type(packed.provenance, pc.Provenance)
