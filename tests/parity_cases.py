@@ -23,7 +23,19 @@ GONE = slice(7, None, 97)
 US = np.datetime64("1970-01-01T00:00:00", "us")
 
 # Arguments of `rank` that the JSON request of the C ABI has; a case with another is replayed there and not ranked.
-IN_REQUEST = {"k", "at", "seed", "request_id", "user", "exclude", "where", "signals", "pins", "allow", "target"}
+IN_REQUEST = {
+    "k",
+    "at",
+    "seed",
+    "request_id",
+    "user",
+    "exclude",
+    "where",
+    "signals",
+    "pins",
+    "allow",
+    "target",
+}
 
 
 class Case(NamedTuple):
@@ -150,8 +162,16 @@ def large_cases() -> Iterator[tuple[str, dict[str, Any], pc.Policy]]:
         policy = pc.Policy(80, blend("walk", pop=0.2), pc.DPP(0.4, "walk"), explore=explore, rules=RULES)
         yield f"{name}, rules", {"user": {"walk": user["walk"]}}, policy
     genre = pc.field("genre").contains_any(["g1"]) | (pc.field("count") >= 30)
-    held = {"user": user, "where": genre & ~pc.field("new").isin([True]), "exclude": list(range(-999_046, 0, 977))}
-    yield "filtered", held, pc.Policy(100, everything, pc.MMR(0.2, "codes"), {"genre": 3}, pc.EpsilonGreedy(0.2))
+    held = {
+        "user": user,
+        "where": genre & ~pc.field("new").isin([True]),
+        "exclude": list(range(-999_046, 0, 977)),
+    }
+    yield (
+        "filtered",
+        held,
+        pc.Policy(100, everything, pc.MMR(0.2, "codes"), {"genre": 3}, pc.EpsilonGreedy(0.2)),
+    )
     yield "nobody", {"user": None}, pc.Policy(100, everything, explore=pc.Softmax(0.5), rules=RULES)
     pinned = {"user": {"walk": user["walk"]}, "pins": {2: -1_000_000}}
     yield "pins", pinned, pc.Policy(80, blend("walk"), explore=pc.EpsilonGreedy(0.2))
