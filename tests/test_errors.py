@@ -58,7 +58,13 @@ RANK = {
     "k=2.0": (dict(k=2.0), TypeError, "k:", "integer", "2.0"),
     "candidates < k": (dict(policy=pc.Policy(3, V), k=5), ValueError, "candidates:", "at least k = 5", "3"),
     "a dict for a policy": (dict(policy={}), TypeError, "policy:", "a Policy", "dict"),
-    "an index for a catalog": (dict(cat=pc.Index(2)), TypeError, "cat:", "Catalog or Candidates", "Index"),
+    "an index for a catalog": (
+        dict(cat=pc.Index(2)),
+        TypeError,
+        "cat:",
+        "Catalog, Candidates or a Capsule",
+        "Index",
+    ),
     "user of another dim": (dict(user=np.ones(4)), ValueError, 'user["v"]:', "3 components", "4"),
     "user NaN": (dict(user=NAN), ValueError, 'user["v"]:', "finite", "NaN"),
     "user overflow": (dict(user=HUGE), ValueError, 'user["v"]:', "finite", "overflows"),
@@ -395,7 +401,7 @@ def test_making_a_space():
 
 def test_replay_of_what_is_no_record(cat):
     check(lambda: pc.replay(3, cat), TypeError, "record:", "mapping or JSON text", "int 3")
-    check(lambda: pc.replay({}, pc.Index(3)), TypeError, "cat:", "Catalog or Candidates", "Index")
+    check(lambda: pc.replay({}, pc.Index(3)), TypeError, "cat:", "Catalog, Candidates or a Capsule", "Index")
     check(lambda: pc.replay("{}", cat, user=X), ValueError, "user:", "one user", "2")
 
 
