@@ -1,6 +1,7 @@
 /* perso_core: ranking with reasons and exact propensities, from C.
  *
- * Link with libperso_core_capi (.a or .so/.dylib/.dll). No other run time is needed.
+ * Link with libperso_core_capi (.a or .so/.dylib/.dll). No other run time is needed. A library that was
+ * built for small devices (cargo's --no-default-features) lacks what is about catalogs and what replays.
  *
  *     pc_catalog *catalog = NULL;
  *     char *error = NULL, *record = NULL;
