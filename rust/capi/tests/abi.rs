@@ -213,13 +213,13 @@ fn a_route_is_that_of_the_core_and_goes_into_the_record() {
     let route: serde_json::Value = serde_json::from_str(&route).unwrap();
     assert_eq!(record["route"], route);
     // One that does not follow from its inputs is nobody's decision.
-    let other = match route["place"].as_str() {
+    let other = match route["where"].as_str() {
         Some("server") => "device",
         _ => "server",
     };
     let forged = request.replace(
-        &format!(r#""place":{}"#, route["place"]),
-        &format!(r#""place":"{other}""#),
+        &format!(r#""where":{}"#, route["where"]),
+        &format!(r#""where":"{other}""#),
     );
     assert_ne!(forged, request);
     rank_fails(
