@@ -3,7 +3,7 @@
 
 .PHONY: help demo test test-free-threaded bench bench-peers bench-filters bench-check plots fuzz capsule-schema lint format clean
 .DEFAULT_GOAL := help
-export PYTHON PYTHON_FREE_THREADED ARGS PREFIX DESTDIR FLATC
+export PYTHON PYTHON_FREE_THREADED ARGS PREFIX DESTDIR CAPI_PROFILE CAPI_ARGS FLATC
 # make's own: to bash, SECONDS is the time since it started.
 SECONDS ?= 10
 

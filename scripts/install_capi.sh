@@ -4,6 +4,7 @@
 #   PREFIX=/usr/local   where they will be found: PREFIX/lib, PREFIX/include
 #   DESTDIR=            put in front of every path that is written, for those who make packages
 #   CAPI_PROFILE=...    the cargo profile (default: release)
+#   CAPI_ARGS='...'     more for cargo, such as --no-default-features for a library without catalogs
 #   CAPI_FROM=folder    install libraries that are there already instead of building them
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source scripts/common.sh
@@ -34,10 +35,12 @@ if [[ -z "$from" ]]; then
     need_rust
     profile=${CAPI_PROFILE:-release}
     step "C library ($profile)"
-    cargo rustc --locked --profile "$profile" --package perso-capi --lib --crate-type staticlib,cdylib -- \
-        -C link-arg="$flag"
-    target=${CARGO_TARGET_DIR:-target}
-    from="$target/$profile"
+    eval "args=(${CAPI_ARGS:-})"
+    cargo rustc --locked --profile "$profile" --package perso-capi --lib --crate-type staticlib,cdylib \
+        ${args[@]+"${args[@]}"} -- -C link-arg="$flag"
+    # The folders of these two have an older name.
+    case "$profile" in dev | test) folder=debug ;; *) folder=$profile ;; esac
+    from="${CARGO_TARGET_DIR:-target}/$folder"
 fi
 
 to="${DESTDIR:-}$prefix"

@@ -85,7 +85,8 @@ def described(slate):
     numbers = {**slate.terms, "scores": slate.scores, "propensities": slate.propensities}
     lines += [" ".join([name, *bits(values)]) for name, values in numbers.items()]
     lines.append(" ".join(["explored", *(str(int(x)) for x in slate.explored)]))
-    return [*lines, f"path {slate.path}", f"short {slate.short_reason or ''}"]
+    given_up = [f"given up {what}" for what in slate.given_up]
+    return [*lines, f"path {slate.path}", f"short {slate.short_reason or ''}", *given_up]
 
 
 def ran(device, folder, kind, source, second, request, *more):

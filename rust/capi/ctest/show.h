@@ -86,6 +86,11 @@ static inline void show_slate(const pc_slate *slate) {
     printf("\npath %s\n", text);
     SUCCEEDS(pc_slate_short_reason(slate, &text, &error));
     printf("short %s\n", text == NULL ? "" : text);
+    SUCCEEDS(pc_slate_given_up_count(slate, &n, &error));
+    for (i = 0; i < n; i++) {
+        SUCCEEDS(pc_slate_given_up(slate, i, &text, &error));
+        printf("given up %s\n", text);
+    }
 }
 
 #endif

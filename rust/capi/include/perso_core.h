@@ -1,6 +1,7 @@
 /* perso_core: ranking with reasons and exact propensities, from C.
  *
- * Link with libperso_core_capi (.a or .so/.dylib/.dll). No other run time is needed.
+ * Link with libperso_core_capi (.a or .so/.dylib/.dll). No other run time is needed. A library that was
+ * built for small devices (cargo's --no-default-features) lacks what is about catalogs and what replays.
  *
  *     pc_catalog *catalog = NULL;
  *     char *error = NULL, *record = NULL;
@@ -472,7 +473,7 @@ pc_status pc_capsule_replay(const pc_capsule *capsule, const char *record_json,
  *
  *   situation_json  {"inputs": {...}, "plan": {...}}: what pc.route of the Python package takes; each
  *                   input, and the plan, may be left out
- *   route_json_out  receives the perso_core.route/1 document: the place, the rule that decided, reasons,
+ *   route_json_out  receives the perso_core.route/1 document: where, the rule that decided, reasons,
  *                   inputs and plan. As "route" of a request it is kept in the record. The caller frees
  *                   it with pc_string_free.
  *

@@ -195,3 +195,38 @@ fn vectors_arrive_to_the_bit() {
     let value: serde_json::Value = serde_json::from_str(&exact).unwrap();
     assert_eq!(value["user"]["cf"][0].as_f64(), Some(1.0000001));
 }
+
+#[test]
+fn a_route_is_that_of_the_core_and_goes_into_the_record() {
+    let situation = r#"{"inputs": {"battery": 0.1, "network": "wifi"}}"#;
+    let mut out = null_mut();
+    let text = c(situation);
+    // SAFETY: as the header says.
+    succeeds(|error| unsafe { pc_route(text.as_ptr(), &mut out, error) });
+    let route = taken(out).unwrap();
+    assert_eq!(route, perso_core::route::decide_json(situation).unwrap());
+
+    let catalog = opened_int();
+    let request = format!(r#"{{"k": 3, "at": 0, "seed": 1, "request_id": "", "route": {route}}}"#);
+    let record: serde_json::Value =
+        serde_json::from_str(&record(&catalog, &request, POPULAR)).unwrap();
+    let route: serde_json::Value = serde_json::from_str(&route).unwrap();
+    assert_eq!(record["route"], route);
+    // One that does not follow from its inputs is nobody's decision.
+    let other = match route["where"].as_str() {
+        Some("server") => "device",
+        _ => "server",
+    };
+    let forged = request.replace(
+        &format!(r#""where":{}"#, route["where"]),
+        &format!(r#""where":"{other}""#),
+    );
+    assert_ne!(forged, request);
+    rank_fails(
+        &catalog,
+        Status::InvalidValue,
+        "route: expected what follows from its inputs",
+        &forged,
+        POPULAR,
+    );
+}

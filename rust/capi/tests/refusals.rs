@@ -314,6 +314,48 @@ fn requests_and_policies_that_cannot_be_are_refused() {
         "user: expected each space once",
         &with(r#""user": {"cf": [1, 2, 3, 4], "cf": [1, 2, 3, 4]}"#),
     );
+    let brought = [
+        (
+            r#""pins": [{"slot": 0, "id": 1}, {"slot": 0, "id": 2}]"#,
+            "pins: expected each slot once, got 0 twice",
+        ),
+        (r#""pins": [{"slot": -1, "id": 1}]"#, "request_json"),
+        (r#""pins": {"0": 1}"#, "request_json"),
+        (
+            r#""target": {"a": 1, "a": 2}"#,
+            "target: expected each value once, got \"a\" twice",
+        ),
+        (r#""target": {"a": 1}"#, "target: expected"),
+        (r#""allow": {"profil": true}"#, "unknown field `profil`"),
+        (r#""allow": {"profile": 1}"#, "request_json"),
+        (
+            r#""signals": {"s": {"ids": [1]}}"#,
+            "missing field `values`",
+        ),
+        (
+            r#""signals": {"s": [1], "s": [2]}"#,
+            "199 numbers, one per item, got 1",
+        ),
+        (r#""signals": {"s": "x"}"#, "a list of numbers or null"),
+        (
+            r#""lists": {"l": {"ids": [1, 2], "scores": [1]}}"#,
+            "2 scores, one per id, got 1",
+        ),
+        (
+            r#""lists": {"l": 3}"#,
+            "a list of ids, or an object with ids and scores",
+        ),
+        (
+            r#""user": {"cf": {"vectors": [[1, 2, 3, 4]], "combine": "min"}}"#,
+            "combine: expected \"max\" or \"mean\", got \"min\"",
+        ),
+        (r#""user": {"cf": {"vectors": []}}"#, "at least one vector"),
+        (r#""user": [1, 2]"#, "one vector without a space"),
+        (r#""user": "me""#, "a list of numbers, or an object"),
+    ];
+    for (fields, message) in brought {
+        refused(InvalidValue, message, &with(fields));
+    }
     let zero = with("\"user\": null").replace("\"k\": 3", "\"k\": 0");
     refused(InvalidValue, "k: expected at least 1, got 0", &zero);
 
@@ -360,6 +402,8 @@ fn null_is_refused_by_every_function() {
         null_fails("record_json_out", &mut |e| {
             pc_replay(catalog.0, text, null_mut(), e)
         });
+        null_fails("situation_json", &mut |e| pc_route(null(), &mut out, e));
+        null_fails("route_json_out", &mut |e| pc_route(text, null_mut(), e));
         pc_string_free(null_mut());
         pc_catalog_free(null_mut());
     }

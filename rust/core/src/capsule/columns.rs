@@ -201,7 +201,11 @@ pub(super) fn read_integers(integers: fb::Integers<'_>) -> Result<Vec<i64>> {
         (Some(wide), None) => Ok(wide.iter().collect()),
         (None, Some(steps)) => {
             let (base, step) = (integers.base(), integers.step());
-            let value = |steps: u32| step.checked_mul(i64::from(steps))?.checked_add(base);
+            // Steps may reach further from the base than an i64: from far below 0 to far above.
+            let value = |steps: u32| {
+                let far = i128::from(step) * i128::from(steps) + i128::from(base);
+                i64::try_from(far).ok()
+            };
             steps
                 .iter()
                 .map(value)
@@ -226,6 +230,19 @@ mod tests {
         ) {
             let values: Vec<i64> =
                 steps.iter().map(|s| base.wrapping_add(step.wrapping_mul(*s) as i64)).collect();
+            let mut builder = FlatBufferBuilder::new();
+            let root = write_integers(&mut builder, &values);
+            builder.finish(root, None);
+            let held = flatbuffers::root::<fb::Integers<'_>>(builder.finished_data()).unwrap();
+            prop_assert_eq!(read_integers(held).unwrap(), values);
+        }
+
+        /// From the least integer to the greatest, which are further apart than an i64.
+        #[test]
+        fn integers_far_apart_come_back(parts in 1u64..1000) {
+            let step = u64::MAX / parts;
+            let value = |i: u64| i64::MIN.wrapping_add((step * i) as i64);
+            let values: Vec<i64> = (0..=parts).map(value).collect();
             let mut builder = FlatBufferBuilder::new();
             let root = write_integers(&mut builder, &values);
             builder.finish(root, None);
