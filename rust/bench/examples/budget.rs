@@ -12,7 +12,7 @@ use perso_core::catalog::{Catalog, Upsert};
 use perso_core::column::{ColumnType, Value};
 use perso_core::ids::Ids;
 use perso_core::metric::{Dtype, Metric};
-use perso_core::rank::{self, Eligibility, Policy, Request, Signals, Slate};
+use perso_core::rank::{self, Eligibility, Policy, Request, Signals, Slate, Source};
 use perso_core::vectors::Spec;
 use serde_json::{json, Value as Json};
 
@@ -23,8 +23,9 @@ mod clock;
 mod data;
 
 /// Catalogs: rows, components, storage, metric.
-const SHAPES: [(usize, usize, Dtype, Metric); 6] = [
+const SHAPES: [(usize, usize, Dtype, Metric); 7] = [
     (2_000, 64, Dtype::F32, Metric::Cosine),
+    (10_000, 128, Dtype::I8, Metric::Cosine),
     (20_000, 128, Dtype::I8, Metric::Cosine),
     (20_000, 384, Dtype::I8, Metric::Cosine),
     (60_000, 128, Dtype::I8, Metric::Cosine),
@@ -70,6 +71,45 @@ fn open(folder: &std::path::Path, shape: (usize, usize, Dtype, Metric)) -> (Cata
     }
     let queries = data::vectors(0, dim, metric).queries;
     (Catalog::open(&path, false).unwrap(), queries)
+}
+
+/// What searches take, whole and narrowed, and how much of the exact answer they find.
+fn searches(label: &str, catalog: &Catalog, queries: &[f32], dim: usize, rounds: usize) {
+    let all = Eligibility::all(catalog.id_map()).rows;
+    let source: &dyn Source = catalog;
+    for n in [40, 100, 500, 1000] {
+        for parts in [16, 12, 8] {
+            let (mut taken, mut found) = (Vec::new(), 0);
+            for i in 0..rounds + 3 {
+                let query = &queries[(i % data::QUERIES) * dim..][..dim];
+                let start = clock::now();
+                let got = source.retrieve_narrowed(0, query, n, &all, parts).unwrap();
+                let us = (clock::now() - start) as f64 / 1e3;
+                if i < 3 {
+                    continue;
+                }
+                taken.push(us);
+                let mut scores = vec![0.0; all.len()];
+                let rows: Vec<u32> = all.iter().collect();
+                source.similarity(0, query, &rows, &mut scores).unwrap();
+                scores.sort_unstable_by(|a, b| b.total_cmp(a));
+                found += got
+                    .hits
+                    .iter()
+                    .filter(|hit| hit.score >= scores[n - 1])
+                    .count();
+            }
+            let us = median(taken);
+            let outlook = source.outlook(0, n, all.len(), parts);
+            println!(
+                "search {label:<18} n={n:<5} parts={parts:<3} ef={:<5} recall {:.3} | {us:>8.1} {:>9.1} {:>6.2}",
+                outlook.ef.map_or("-".into(), |ef| ef.to_string()),
+                found as f64 / (rounds * n) as f64,
+                outlook.ns / 1e3,
+                outlook.ns / 1e3 / us,
+            );
+        }
+    }
 }
 
 fn policies() -> Vec<(&'static str, Json)> {
@@ -169,6 +209,7 @@ fn main() {
             continue;
         }
         let (catalog, queries) = open(&folder, shape);
+        searches(&label, &catalog, &queries, dim, rounds);
         for (name, mut document) in policies() {
             for (pool, k) in [(100, 10), (500, 20), (500, 50), (1000, 20)] {
                 document["candidates"] = json!(pool);

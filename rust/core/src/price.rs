@@ -38,7 +38,7 @@ pub(crate) fn gathered(bytes: f64) -> f64 {
 }
 
 /// Among the best so far, each of `n` answers.
-const ANSWER: f64 = 40.0;
+const ANSWER: f64 = 80.0;
 
 /// To score `eligible` of `rows` rows and keep the best `n`.
 pub(crate) fn scan(eligible: usize, rows: usize, bytes: usize, n: usize) -> f64 {
@@ -51,6 +51,9 @@ pub(crate) fn scan(eligible: usize, rows: usize, bytes: usize, n: usize) -> f64 
 pub(crate) fn answers(n: usize) -> f64 {
     ANSWER * n as f64
 }
+
+/// The same where answers come in an order of norms, which is none of scores.
+pub(crate) const ANSWER_IN_ORDER: f64 = 430.0;
 
 /// To sort so many numbers with their ids.
 pub(crate) fn sorted(n: usize) -> f64 {

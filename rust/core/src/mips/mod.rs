@@ -201,6 +201,16 @@ impl NormOrder {
         (self.rows.capacity() + self.fresh.capacity()) * 4 + self.sketch.heap_bytes()
     }
 
+    /// How many of the rows are at least this share as long as the longest one.
+    pub(crate) fn within(&self, store: &VectorStore, share: f32) -> usize {
+        let norms = store.norms();
+        let count = |rows: &[u32]| {
+            let longest = self.rows.first().map_or(0.0, |row| norms[*row as usize]);
+            rows.partition_point(|row| norms[*row as usize] >= share * longest)
+        };
+        count(&self.rows) + count(&self.fresh)
+    }
+
     /// The best `k` eligible rows by inner product, if finding them reads about `budget` bytes at most.
     pub fn search<T: TieBreak + ?Sized>(
         &self,

@@ -26,8 +26,11 @@ fn followed_filtered(bytes: f64) -> f64 {
     2_000.0 + 6.0 * bytes
 }
 
-/// Under inner product, of the bytes that an answer in order of norm may read, what it does read.
-const READ: f64 = 0.5;
+/// Under inner product, an answer in order of norm has to look at the rows that are at least so long, beside the longest: users'
+/// vectors are seldom much closer to an item than this cosine.
+const AS_LONG: f32 = 0.5;
+/// Of those rows, the share that is read whole, by their sketches.
+const READ: f64 = 0.3;
 
 impl Vectors {
     /// The breadth of a walk for `k` answers, in `parts` of [`WHOLE`] parts of the one it has by itself.
@@ -49,19 +52,23 @@ impl Vectors {
         let scan = Outlook::of(price::scan(rows, self.len(), finest, k));
         let mut before = 0.0;
         let bytes = rows * finest;
-        if self.order.is_some() && bytes > ORDER_BYTES {
-            let read = |bytes: usize| {
-                let rows = bytes.div_ceil(finest.max(1));
-                price::scan(rows, rows, finest, k)
+        if let Some(order) = self.order.as_ref().filter(|_| bytes > ORDER_BYTES) {
+            let share = rows as f64 / self.len().max(1) as f64;
+            let long = READ * order.within(self.finest(), AS_LONG) as f64 * share;
+            let read = |rows: f64| {
+                let rows = (rows as usize).max(k);
+                let answers = price::ANSWER_IN_ORDER * k.min(rows) as f64;
+                price::scan(rows, rows, finest, 0) + answers
             };
-            match self.most_in_order(ef, k) {
-                None => return Outlook::of(READ * read(bytes)),
-                Some(most) if bytes <= most => return Outlook::of(READ * read(bytes)),
-                Some(most) => before = READ * read(most),
+            let most = self.most_in_order(ef, k).unwrap_or(bytes) as f64 / finest as f64;
+            if long <= most {
+                return Outlook::of(read(long));
             }
             if self.scans_anyway(rows) {
                 return scan;
             }
+            // As much as it takes to see that it is too much.
+            before = read(0.0);
         }
         let way = self.way(rows, ef, k);
         if way == Way::Scan {

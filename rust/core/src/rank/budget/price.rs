@@ -16,49 +16,59 @@ use crate::price::WHOLE;
 // --- prices, in nanoseconds ---------------------------------------------------------------------------
 
 /// A call whatever it does.
-const CALL: f64 = 4_000.0;
+const CALL: f64 = 2_000.0;
 /// A candidate: put in order of ids and of scores, kept, and copied into the slate.
-const ENTRY: f64 = 60.0;
+const ENTRY: f64 = 40.0;
 /// A term: rounded, added up.
-const TERM: f64 = 6.0;
-/// A value of an attribute, a signal, a list.
-const VALUE: f64 = 8.0;
+const TERM: f64 = 5.0;
+/// A value of an attribute, a signal, a list, or a score that is there.
+const VALUE: f64 = 10.0;
+/// The same from rows in any order.
+const VALUE_ANYWHERE: f64 = 20.0;
 /// A decay.
-const DECAY: f64 = 20.0;
-/// A place among the values of the pool, for each binary digit of their number.
-const PLACE: f64 = 6.0;
+const DECAY: f64 = 40.0;
+/// A place among the values of the pool, and the sorting of these, for each binary digit of their number.
+const PLACE: f64 = 5.5;
 /// An exponential.
-const EXP: f64 = 18.0;
-/// A key that a cap counts, of each candidate.
-const KEY: f64 = 20.0;
+const EXP: f64 = 11.0;
+/// A candidate under a cap.
+const KEY: f64 = 5.0;
+/// A slot under a cap, and each candidate in it.
+const CAPPED: f64 = 450.0;
+const CAPPED_OPEN: f64 = 0.4;
 /// A slot.
-const SLOT: f64 = 300.0;
-/// A candidate that is open, in each slot.
-const OPEN: f64 = 0.6;
+const SLOT: f64 = 200.0;
 
-/// A row without a user: its blend alone, and the choice of the best.
-const PREFERENCE: f64 = 20.0;
+/// A candidate rounded and packed for bounds, each of its components, and each byte of one beyond an int8 code.
+const ROUND: f64 = 37.0;
+const ROUND_COMPONENT: f64 = 0.07;
+const ROUND_BYTE: f64 = 0.2;
+/// A slot of MMR, and each byte of the vectors that it compares exactly.
+const MMR_SLOT: f64 = 500.0;
+const MMR_BYTE: f64 = 2.4;
+/// A candidate of DPP beyond its rounding, and each of its components.
+const DPP: f64 = 12.0;
+const DPP_COMPONENT: f64 = 0.15;
+/// A slot of DPP for each slot above, and each component of it.
+const DPP_SLOT: f64 = 42.0;
+const DPP_SLOT_COMPONENT: f64 = 0.12;
+/// A candidate whose value is taken anew when a window slides, and each slot of the window.
+const SLID: f64 = 5.0;
+const SLID_SLOT: f64 = 1.9;
+/// A candidate of a window that has seen nothing slide.
+const LAZY: f64 = 1.0;
+/// A candidate of a calibrated slate, and in each slot.
+const CALIBRATED: f64 = 60.0;
+const CALIBRATED_SLOT: f64 = 4.1;
 
-/// A candidate rounded and packed for bounds, and each of its components.
-const ROUND: f64 = 40.0;
-const ROUND_COMPONENT: f64 = 0.6;
-/// A component in a slot, by bounds.
-const BOUND: f64 = 0.02;
-/// A candidate whose bound is looked at in a slot.
-const BOUNDED: f64 = 0.3;
-/// Cosines that MMR and DPP ask for in a slot, whatever the pool.
-const NEAREST: f64 = 10.0;
-/// Of a pool, what the lazy choice of a window brings up to date in a slot.
-const STALE: f64 = 0.3;
-/// An earlier slot, of a candidate whose direction is worked out.
-const DIRECTION: f64 = 1.0;
-/// A candidate of a calibrated slate in a slot.
-const SHARE: f64 = 15.0;
-
-/// A candidate whose value an explorer reads.
+/// A candidate whose value an explorer reads, and each byte of its vector.
 const READ: f64 = 4.0;
+const READ_COSINE: f64 = 36.0;
+const READ_BYTE: f64 = 0.04;
 /// A point of a distribution function.
 const POINT: f64 = 20.0;
+/// A sample of a posterior.
+const SAMPLE: f64 = 60.0;
 
 // ------------------------------------------------------------------------------------------------------
 
@@ -74,8 +84,10 @@ pub(crate) struct Ranking<'a> {
     searches: Vec<(usize, usize)>,
     /// Rows of outside lists.
     listed: usize,
-    /// Nanoseconds to blend a row: of the pool, and of all eligible ones where none retrieve.
+    /// Nanoseconds to blend a row where rows come in order.
     blended: f64,
+    /// Numbers of a row that lie elsewhere for each of them.
+    scattered: f64,
     /// Normalisers that look a value up among the pool's.
     places: f64,
 }
@@ -99,6 +111,7 @@ impl<'a> Ranking<'a> {
             searches: Vec::new(),
             listed: 0,
             blended: 0.0,
+            scattered: 0.0,
             places: 0.0,
         };
         let mut lists = 0;
@@ -126,6 +139,8 @@ impl<'a> Ranking<'a> {
                     Input::Decay { .. } => DECAY,
                     _ => VALUE,
                 };
+            let elsewhere = !matches!(one.input, Input::Similarity { .. } | Input::Withheld);
+            ranking.scattered += f64::from(u8::from(elsewhere));
             match one.spec.normalize() {
                 Normalize::Rank | Normalize::Rrf { .. } => ranking.places += 1.0,
                 Normalize::Sigmoid { .. } => ranking.blended += EXP,
@@ -186,9 +201,9 @@ impl<'a> Ranking<'a> {
         let pool = extent.pool;
         let slots = self.k.min(pool) as f64;
         let mut ns = CALL + self.retrieval(extent) + self.blend(pool);
-        let keys = self.policy.spec().caps.len() as f64;
-        ns += pool as f64 * (ENTRY + KEY * keys) + sorted(pool);
-        ns += slots * (SLOT + pool as f64 * OPEN * (1.0 + keys));
+        let (n, caps) = (pool as f64, self.policy.spec().caps.len() as f64);
+        ns += n * (ENTRY + KEY * caps) + sorted(pool);
+        ns += slots * (SLOT + caps * (CAPPED + n * CAPPED_OPEN));
         let diversity = self.policy.spec().diversity.as_ref();
         if let Some(spec) = diversity.filter(|_| extent.diversity) {
             ns += self.compared(spec, pool, slots);
@@ -200,8 +215,7 @@ impl<'a> Ranking<'a> {
     fn retrieval(&self, extent: Extent) -> f64 {
         let (pool, eligible) = (extent.pool, self.eligible);
         if self.searches.is_empty() && self.listed == 0 {
-            return eligible as f64 * (PREFERENCE + self.blended)
-                + eligible as f64 * PLACE * self.places * log2(eligible);
+            return eligible as f64 * (self.blended + PLACE * self.places * log2(eligible));
         }
         let searches = self.searches.iter().map(|&(space, queries)| {
             let outlook = self.source.outlook(space, pool, eligible, extent.parts);
@@ -211,22 +225,24 @@ impl<'a> Ranking<'a> {
     }
 
     fn blend(&self, pool: usize) -> f64 {
-        pool as f64 * (self.blended + PLACE * self.places * log2(pool))
+        let elsewhere = self.scattered * (VALUE_ANYWHERE - VALUE);
+        pool as f64 * (self.blended + elsewhere + PLACE * self.places * log2(pool))
     }
 
     /// What comparing items takes.
     fn compared(&self, spec: &DiversitySpec, pool: usize, slots: f64) -> f64 {
         let n = pool as f64;
         let Ok(Some(space)) = space_of(self.source, spec) else {
-            return slots * n * SHARE;
+            return n * CALIBRATED + slots * n * CALIBRATED_SLOT;
         };
         let dim = self.source.spaces()[space].dim as f64;
-        let cosine = gathered(self.source.row_bytes(space) as f64);
-        let bounds = n * (ROUND + ROUND_COMPONENT * dim) + slots * n * (BOUNDED + BOUND * dim);
+        let bytes = self.source.row_bytes(space) as f64;
+        let round = ROUND + ROUND_COMPONENT * dim + ROUND_BYTE * (bytes - dim).max(0.0);
         match spec {
-            DiversitySpec::Mmr { .. } => bounds + slots * NEAREST * cosine,
+            DiversitySpec::Mmr { .. } => n * round + slots * (MMR_SLOT + MMR_BYTE * bytes),
             DiversitySpec::Dpp { window: None, .. } => {
-                bounds + slots * NEAREST * (cosine + slots * DIRECTION) * slots / 2.0
+                n * (round + DPP + DPP_COMPONENT * dim)
+                    + slots * slots * (DPP_SLOT + DPP_SLOT_COMPONENT * dim)
             }
             DiversitySpec::Dpp {
                 window: Some(window),
@@ -234,7 +250,8 @@ impl<'a> Ranking<'a> {
             }
             | DiversitySpec::Spread { window, .. } => {
                 let window = (*window as f64).min(slots);
-                slots * n * (BOUNDED + STALE * (cosine + window * DIRECTION))
+                let slid = (slots - window) * n * (SLID + SLID_SLOT * window);
+                window * n * LAZY + slid + slots * (MMR_SLOT + MMR_BYTE * bytes)
             }
             DiversitySpec::Calibrated { .. } => 0.0,
         }
@@ -256,7 +273,7 @@ impl<'a> Ranking<'a> {
             .and_then(|spec| space_of(self.source, spec).ok().flatten())
         {
             // Every value is brought up to date in every slot.
-            Some(space) => READ + gathered(self.source.row_bytes(space) as f64),
+            Some(space) => READ_COSINE + READ_BYTE * self.source.row_bytes(space) as f64,
             None => READ,
         };
         match spec {
@@ -265,7 +282,7 @@ impl<'a> Ranking<'a> {
             ExploreSpec::Softmax { .. } => slots * n * (EXP + values),
             ExploreSpec::Ucb { .. } => slots * n * (READ + values),
             ExploreSpec::ThompsonSampling { draws, .. } => {
-                slots * n * (values + EXP * 4.0) + slots * *draws as f64 * n * POINT
+                slots * n * (values + SAMPLE) + slots * *draws as f64 * n * POINT
             }
         }
     }
