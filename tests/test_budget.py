@@ -2,6 +2,7 @@
 
 import json
 
+import jsonschema
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,7 +12,7 @@ import perso_core as pc
 from canonical import sealed
 from world import AT, world
 
-ROWS, DIM = 3000, 16
+ROWS, DIM = 5000, 16
 ASK = dict(k=10, seed=7, request_id="r", at=AT)
 DIVERSITIES = {
     "none": None,
@@ -24,7 +25,7 @@ DIVERSITIES = {
 
 def catalog(layout):
     rng = np.random.default_rng(5)
-    cat = pc.Catalog({"v": pc.Space(DIM, "cosine", layout=layout)})
+    cat = pc.Catalog({"v": pc.Space(DIM, "cosine", M=8, layout=layout)})
     cat.upsert(
         np.arange(ROWS),
         rng.normal(size=(ROWS, DIM)),
@@ -158,8 +159,17 @@ def test_softmax_keeps_its_temperature_where_diversity_goes(scanned):
 @pytest.mark.parametrize("diversity", DIVERSITIES)
 def test_a_record_replays_whatever_was_given_up(walked, scanned, diversity):
     plan = policy(diversity, explore=pc.EpsilonGreedy(0.3), caps={"genre": 3})
+    check = jsonschema.Draft202012Validator(pc.record_schema())
     for slate in sweep(walked, plan)[::6]:
         record = slate.record()
+        check.validate(record)
+        for i, one in enumerate(record["budget"]["lowered"]):
+            for name in one:
+                spoilt = json.loads(json.dumps(record))
+                del spoilt["budget"]["lowered"][i][name]
+                assert not check.is_valid(spoilt)
+                with pytest.raises(pc.ReplayError):
+                    pc.replay(sealed(spoilt), walked)
         assert pc.replay(record, walked) == slate
         again = pc.replay(record, scanned)
         assert again.given_up == slate.given_up and again.budget_us == slate.budget_us

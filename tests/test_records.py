@@ -64,6 +64,8 @@ def made(held):
         allow={"history": False},
         at="0001-01-01T00:00:00Z",
         seed=2**64 - 1,
+        budget_us=1e9,
+        route=pc.route(battery=0.5, network="wifi", capsule_age_s=60, capsule_ttl_s=3600),
     )
     found.append(("int", slate, slate.record(user_key="u-42", hash_key=SECRET)))
     return found
@@ -141,11 +143,15 @@ def test_schema_and_core_know_the_same_fields(made, held):
     assert {path for path, _ in found} == {
         (),
         ("allow",),
+        ("budget",),
         ("choices", 0),
         ("eligibility",),
         ("lists", "bm25"),
         ("pins", 0),
         ("pool", 0),
+        ("route",),
+        ("route", "inputs"),
+        ("route", "plan"),
         ("source",),
         ("source", "spaces", "a"),
         ("source", "spaces", "b"),
@@ -174,9 +180,11 @@ def test_schema_and_core_know_the_same_fields(made, held):
             assert name == "digest" or not replays(spoilt, catalog), (*path, name)
     assert optional == {
         ("allow",),
+        ("budget",),
         ("choices", 0, "support"),
         ("eligibility", "hidden"),
         ("lists",),
+        ("route",),
         ("source",),
         ("source", "spaces", "a", "layout"),
         ("source", "spaces", "b", "layout"),

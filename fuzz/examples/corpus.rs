@@ -14,6 +14,7 @@ fn main() {
         ("raw_file", files::raw),
         ("record", documents::record),
         ("policy", documents::policy),
+        ("route", documents::route),
         ("profile", profile::profile),
         ("hnswlib_file", foreign::hnswlib),
         ("faiss_file", foreign::faiss),

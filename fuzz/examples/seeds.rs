@@ -40,6 +40,7 @@ fn main() {
         .map(|policy| policy.to_string().into_bytes())
         .collect();
     write("policy", &policies, documents::policy);
+    write("route", &documents::route_seeds(), documents::route);
     write("profile", &profile::seeds(), profile::profile);
     write("capsule", &capsule::seeds(), capsule::capsule);
     write("hnswlib_file", &foreign::seeds("hnswlib"), foreign::hnswlib);

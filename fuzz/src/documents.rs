@@ -1,10 +1,11 @@
-//! The checks of the JSON targets: a policy and a record are refused with a reason, or they work.
+//! The checks of the JSON targets: a policy, a record and a route are refused with a reason, or they work.
 
 use std::sync::{Arc, OnceLock};
 
 use perso_core::catalog::Catalog;
 use perso_core::error::Error;
 use perso_core::rank::{rank, replay, Candidates, Policy, Source};
+use perso_core::route::{decide_json, Route, RoutePlan};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -72,6 +73,44 @@ pub fn record(input: &[u8]) -> bool {
         }
     }
     accepted
+}
+
+/// A question where to rank, or a decision. True when it was answered or accepted.
+pub fn route(input: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(input) else {
+        return false;
+    };
+    let answers = [
+        decide_json(text),
+        Route::parse(text).and_then(|r| r.to_json()),
+    ];
+    let mut accepted = false;
+    for answer in answers {
+        match answer {
+            Ok(document) => {
+                let route =
+                    Route::parse(&document).expect("what was decided follows from its inputs");
+                assert_eq!(route.to_json().expect("a document"), document);
+                let plan = RoutePlan::new(route.plan.clone()).expect("its own plan");
+                let again = Route::decide(route.inputs.clone(), &plan).expect("its own inputs");
+                assert_eq!(again, route);
+                accepted = true;
+            }
+            Err(error) => assert!(matches!(error, Error::Invalid { .. }), "{error:?}"),
+        }
+    }
+    accepted
+}
+
+/// What the target starts from.
+pub fn route_seeds() -> Vec<Vec<u8>> {
+    let question = r#"{"inputs":{"battery":0.1,"network":"wifi","metered":true,"round_trip_ms":80,
+        "capsule_age_s":90,"capsule_ttl_s":100,"catalog_age_s":5,"budget_ms":200,"device_ms":4},
+        "plan":{"battery_low":0.3,"prefer":"server"}}"#;
+    let decision = decide_json(question).expect("a question");
+    [r#"{"inputs":{}}"#.into(), question.into(), decision]
+        .map(String::into_bytes)
+        .into()
 }
 
 fn replays(text: &str, source: &dyn Source) -> bool {

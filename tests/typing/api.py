@@ -193,6 +193,12 @@ assert_type(pc.drift.compare([slate], [slate]), pc.drift.DriftReport)
 assert_type(pc.exposure.by_group([slate], {1: "a"}), pc.exposure.Exposure)
 assert_type(pc.agreement.rbo(slate, [1, 2]), float)
 
+planned = pc.rank(catalog, None, policy, budget_us=500 * pc.calibrate(), route=pc.route(plan=pc.RoutePlan()))
+assert_type(planned.given_up, tuple[str, ...])
+assert_type(planned.budget_us, dict[str, float] | None)
+assert_type(planned.route, pc.Route | None)
+assert_type(pc.route(battery=0.5, network="wifi").where, Literal["server", "device"])
+assert_type(pc.RoutePlan.from_json("{}").hash, str)
 beside = pc.rank(catalog, None, policy, shadow=policy).shadow
 allowed = pc.rank(catalog, None, policy, allow={"profile": False, "history": True})
 assert_type(allowed.masked, list[str])
@@ -227,6 +233,8 @@ pc.DPP(0.3, window="all")  # type: ignore[arg-type]
 pc.Calibrated("genres", 0.5, ["a"])  # type: ignore[arg-type]
 pc.Blend(popularity="high")  # type: ignore[arg-type]
 pc.EpsilonGreedy(0.1, per="request")  # type: ignore[arg-type]
+pc.route(network="5g")  # type: ignore[arg-type]
+pc.rank(catalog, None, policy, route={})  # type: ignore[call-overload]
 pc.Softmax(0.1, only={"fresh": 0.5})  # type: ignore[dict-item]
 pc.ThompsonSampling("clicks", "skips")  # type: ignore[call-arg]
 pc.Policy(explore=0.1)  # type: ignore[arg-type]

@@ -8,13 +8,13 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
 use crate::ids::{Id, Ids};
-use crate::route::Route;
+use crate::route::{self, Route};
 
 use super::allow::Allow;
 use super::budget::Budget;
@@ -84,7 +84,11 @@ pub(crate) struct Document {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) budget: Option<Budget>,
     /// Why the slate was made where it was; absent where nothing was said.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "as_recorded",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub(crate) route: Option<Route>,
     pub(crate) path: String,
     /// How much of each outside list was eligible; absent where there was no list.
@@ -134,6 +138,12 @@ pub(crate) struct Eligible {
 pub(crate) struct Listed {
     pub(crate) given: u64,
     pub(crate) eligible: u64,
+}
+
+/// A route as it is, whether its decision would be the same today or not.
+fn as_recorded<'de, D: Deserializer<'de>>(from: D) -> std::result::Result<Option<Route>, D::Error> {
+    let recorded: Option<route::Recorded> = Deserialize::deserialize(from)?;
+    Ok(recorded.map(route::Recorded::unchecked))
 }
 
 fn is_zero(count: &u64) -> bool {

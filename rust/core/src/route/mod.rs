@@ -127,9 +127,9 @@ impl Rule {
     }
 }
 
-/// A decision, with everything that it follows from.
+/// A decision, with everything that it follows from. One that does not is no document of it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "Recorded")]
 pub struct Route {
     /// Always [`SCHEMA`].
     pub schema: String,
@@ -144,6 +144,54 @@ pub struct Route {
     pub inputs: Situation,
     /// The thresholds.
     pub plan: RoutePlanSpec,
+}
+
+/// The same as it is written, whether it follows or not: what a record holds is kept, because rules may change with a version.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Recorded {
+    schema: String,
+    #[serde(rename = "where")]
+    place: Place,
+    rule: Rule,
+    reasons: Vec<String>,
+    inputs: Situation,
+    plan: RoutePlanSpec,
+}
+
+impl Recorded {
+    /// As it is.
+    pub(crate) fn unchecked(self) -> Route {
+        Route {
+            schema: self.schema,
+            place: self.place,
+            rule: self.rule,
+            reasons: self.reasons,
+            inputs: self.inputs,
+            plan: self.plan,
+        }
+    }
+}
+
+impl TryFrom<Recorded> for Route {
+    type Error = Error;
+
+    fn try_from(recorded: Recorded) -> Result<Route> {
+        let route = recorded.unchecked();
+        let again = Route::decide(route.inputs.clone(), &RoutePlan::new(route.plan.clone())?)?;
+        if again == route {
+            return Ok(route);
+        }
+        Err(Error::invalid(
+            "route",
+            format!(
+                "what follows from its inputs, {} by rule {}, with the same reasons",
+                again.place.as_str(),
+                again.rule.as_str()
+            ),
+            format!("{} by rule {}", route.place.as_str(), route.rule.as_str()),
+        ))
+    }
 }
 
 /// What a rule says.
@@ -350,21 +398,9 @@ impl Route {
 
     /// Reads a decision, and refuses one that does not follow from its inputs and plan.
     pub fn parse(json: &str) -> Result<Route> {
-        let route: Route = serde_json::from_str(json)
+        let recorded: Recorded = serde_json::from_str(json)
             .map_err(|error| Error::invalid("route", format!("a {SCHEMA} document"), error))?;
-        let again = Route::decide(route.inputs.clone(), &RoutePlan::new(route.plan.clone())?)?;
-        if again == route {
-            return Ok(route);
-        }
-        Err(Error::invalid(
-            "route",
-            format!(
-                "what follows from its inputs, {} by rule {}, with the same reasons",
-                again.place.as_str(),
-                again.rule.as_str()
-            ),
-            format!("{} by rule {}", route.place.as_str(), route.rule.as_str()),
-        ))
+        recorded.try_into()
     }
 
     /// The document in the canonical form of RFC 8785.
