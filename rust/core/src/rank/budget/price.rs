@@ -168,12 +168,12 @@ impl<'a> Ranking<'a> {
         diversity.map_or("none", DiversitySpec::kind)
     }
 
-    /// Whether a walk of retrieval could be narrower.
-    pub(super) fn walks(&self, pool: usize) -> bool {
-        let walk = |space| self.source.outlook(space, pool, self.eligible, WHOLE).ef;
+    /// Whether a walk of retrieval is narrower with so many parts of its breadth.
+    pub(super) fn narrows(&self, pool: usize, parts: usize) -> bool {
+        let walk = |space, parts| self.source.outlook(space, pool, self.eligible, parts).ef;
         self.searches
             .iter()
-            .any(|&(space, _)| walk(space).is_some())
+            .any(|&(space, _)| walk(space, parts) < walk(space, WHOLE))
     }
 
     /// What narrower walks save.
