@@ -13,7 +13,7 @@ const NARROWEST: usize = 32;
 const NARROWEST_SHARE: f64 = 0.6;
 
 /// To enter the graph, and go down to its lowest layer.
-const ENTRY: f64 = 4_000.0;
+const ENTRY: f64 = 12_000.0;
 
 /// A row followed, with what is scored of its neighbours. Most of it is waiting for memory, the longer the more of it vectors and
 /// links lie in: 20,000 rows of 128 bytes took .47 us, 60,000 took .99, and of 384 bytes .65 and 1.32.
@@ -37,6 +37,8 @@ fn followed_filtered(bytes: f64) -> f64 {
 /// Under inner product, an answer in order of norm has to look at the rows that are at least so long, beside the longest: users'
 /// vectors are seldom much closer to an item than this cosine.
 const AS_LONG: f32 = 0.5;
+/// To begin one.
+const ORDER: f64 = 20_000.0;
 /// Of those rows, the share that is read whole.
 const READ: f64 = 1.0;
 
@@ -71,9 +73,9 @@ impl Vectors {
             let read = |rows: f64| {
                 let rows = (rows as usize).max(k);
                 let answers = price::ANSWER_IN_ORDER * k.min(rows) as f64;
-                price::scan(rows, rows, finest, 0) + answers
+                ORDER + price::scan(rows, rows, finest, 0) + answers
             };
-            let most = self.most_in_order(ef, k).unwrap_or(bytes) as f64 / finest as f64;
+            let most = self.most_in_order(None, k).unwrap_or(bytes) as f64 / finest as f64;
             if long <= most {
                 return Outlook::of(read(long));
             }

@@ -58,8 +58,8 @@ const SLID_SLOT: f64 = 1.9;
 /// A candidate of a window that has seen nothing slide.
 const LAZY: f64 = 1.0;
 /// A candidate of a calibrated slate, and in each slot.
-const CALIBRATED: f64 = 60.0;
-const CALIBRATED_SLOT: f64 = 4.1;
+const CALIBRATED: f64 = 80.0;
+const CALIBRATED_SLOT: f64 = 5.0;
 
 /// A candidate whose value an explorer reads, and each byte of its vector.
 const READ: f64 = 4.0;
