@@ -131,7 +131,8 @@ impl Vectors {
         ask: Ask<'_>,
         tie: &T,
     ) -> (Vec<Scored>, Found) {
-        self.search_of(query, ask.broad_enough(), tie)
+        let ask = ask.broad_enough();
+        self.search_of(query, ask, ask.ef, tie)
     }
 
     /// The same with `parts` of [`WHOLE`] parts of the breadth that a walk has by itself, which may come to fewer rows than
@@ -144,21 +145,24 @@ impl Vectors {
         tie: &T,
     ) -> (Vec<Scored>, Found) {
         let ef = Some(self.narrowed(ask.k, parts));
-        self.search_of(query, Ask { ef, ..ask }, tie)
+        // An answer in order of norm is exact, and seldom worth giving up for a walk.
+        self.search_of(query, Ask { ef, ..ask }, None, tie)
     }
 
-    /// With the breadth as it is.
+    /// With the breadth as it is, and that of the walk which an answer in order of norm is held against.
     fn search_of<T: TieBreak + ?Sized>(
         &self,
         query: &[f32],
         ask: Ask<'_>,
+        beside: Option<usize>,
         tie: &T,
     ) -> (Vec<Scored>, Found) {
         // Prepared for the coarse scores; the finer copy needs no more than the query as it came.
         let query = self.store.query(query);
         let rows = ask.eligible.map_or(self.len(), RowSet::len);
         let mut probe = Vec::new();
-        match self.search_in_order(&query, ask, rows, tie) {
+        let in_order = Ask { ef: beside, ..ask };
+        match self.search_in_order(&query, in_order, rows, tie) {
             Some(Outcome::Exact(found)) => return (found, Found::Exact),
             Some(Outcome::Probe(best)) => probe.extend(best.iter().map(|entry| entry.row)),
             None => {}

@@ -2,7 +2,7 @@
 //!
 //! # What is given up, in this order
 //!
-//! 1. `ef`: the walks of retrieval, down to half of the breadth that they have by themselves;
+//! 1. `ef`: the walks of retrieval, down to half of the breadth that they have by themselves, as far as that finds a pool;
 //! 2. `candidates`: the pool, down to [`LEAST_POOL`] or `2 k`, whichever is more;
 //! 3. `diversity`: items are no longer compared with each other; what is left is the relevance, on the scale that it had. What
 //!    that saves goes back to the pool and the walks: they are lowered anew, in the same order, as far as the rest has to be.
@@ -68,7 +68,7 @@ pub enum Lowered {
     Ef {
         /// The space.
         space: String,
-        /// The breadth that it has by itself for the pool that was wanted.
+        /// The breadth that it has by itself for a pool of that size.
         from: u64,
         /// The one that it had.
         to: u64,
@@ -173,23 +173,18 @@ pub(crate) fn plan(ranking: &Ranking<'_>, us: f64) -> Result<(Budget, Extent)> {
     check(us)?;
     let whole = ranking.whole();
     let chosen = choose(ranking, whole, us);
-    let mut lowered = Vec::new();
-    // Savings are told one after the other, in the order of the steps.
+    // What narrower walks save is told for the pool that there is: a smaller one has narrower walks by itself.
+    let mut lowered = ranking.narrowed(chosen.pool, chosen.parts);
     let mut so_far = whole;
-    if chosen.parts < whole.parts {
-        // For the pool that was wanted: what a smaller pool saves of a walk is told with the pool.
-        lowered.extend(ranking.narrowed(whole.pool, chosen.parts));
-        so_far.parts = chosen.parts;
-    }
     if chosen.pool < whole.pool {
-        let before = ranking.us(so_far);
         so_far.pool = chosen.pool;
         lowered.push(Lowered::Candidates {
             from: whole.pool as u64,
             to: chosen.pool as u64,
-            saves_us: tenth(before - ranking.us(so_far)),
+            saves_us: tenth(ranking.us(whole) - ranking.us(so_far)),
         });
     }
+    so_far.parts = chosen.parts;
     if !chosen.diversity && whole.diversity {
         let before = ranking.us(so_far);
         so_far.diversity = false;
@@ -222,7 +217,7 @@ fn choose(ranking: &Ranking<'_>, whole: Extent, us: f64) -> Extent {
         if fits(extent) {
             return extent;
         }
-        if ranking.walks(extent.pool) {
+        if ranking.narrows(floor, LEAST_PARTS) {
             for parts in (LEAST_PARTS..WHOLE).rev() {
                 extent.parts = parts;
                 if fits(extent) {

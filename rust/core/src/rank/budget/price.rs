@@ -58,8 +58,8 @@ const SLID_SLOT: f64 = 1.9;
 /// A candidate of a window that has seen nothing slide.
 const LAZY: f64 = 1.0;
 /// A candidate of a calibrated slate, and in each slot.
-const CALIBRATED: f64 = 60.0;
-const CALIBRATED_SLOT: f64 = 4.1;
+const CALIBRATED: f64 = 80.0;
+const CALIBRATED_SLOT: f64 = 5.0;
 
 /// A candidate whose value an explorer reads, and each byte of its vector.
 const READ: f64 = 4.0;
@@ -168,12 +168,12 @@ impl<'a> Ranking<'a> {
         diversity.map_or("none", DiversitySpec::kind)
     }
 
-    /// Whether a walk of retrieval could be narrower.
-    pub(super) fn walks(&self, pool: usize) -> bool {
-        let walk = |space| self.source.outlook(space, pool, self.eligible, WHOLE).ef;
+    /// Whether a walk of retrieval is narrower with so many parts of its breadth.
+    pub(super) fn narrows(&self, pool: usize, parts: usize) -> bool {
+        let walk = |space, parts| self.source.outlook(space, pool, self.eligible, parts).ef;
         self.searches
             .iter()
-            .any(|&(space, _)| walk(space).is_some())
+            .any(|&(space, _)| walk(space, parts) < walk(space, WHOLE))
     }
 
     /// What narrower walks save.
