@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use perso_core::catalog::{Catalog, Upsert};
 use perso_core::column::{ColumnType, Value};
+use perso_core::error::Error;
 use perso_core::hnsw::{Extent, Scratch};
 use perso_core::ids::{Id, Ids};
 use perso_core::index::{Answers, Index};
@@ -170,9 +171,11 @@ fn same_files() {
 pub fn catalog(mut catalog: Catalog) {
     ask_catalog(&catalog);
 
-    catalog
-        .save(&scratch("first"), &|_, _| true)
-        .expect("a scratch file");
+    // A mapped file may lie about its content hash, which is found out when it is to be saved.
+    match catalog.save(&scratch("first"), &|_, _| true) {
+        Err(Error::Format(_)) => return,
+        saved => saved.expect("a scratch file"),
+    }
     let again = Catalog::open(&scratch("first"), false).expect("what was saved is good");
     assert_eq!(again.content_hash(), catalog.content_hash());
     again

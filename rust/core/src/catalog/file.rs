@@ -36,12 +36,25 @@ struct Meta {
 impl Catalog {
     /// Writes the catalog to a file, atomically.
     pub fn save(&self, path: &Path, hook: Hook<'_>) -> Result<()> {
+        self.check_hash()?;
         self.sections().write(path, hook)
     }
 
     /// Writes the bytes of that file anywhere.
     pub fn write_to(&self, out: &mut impl Write, hook: Hook<'_>) -> Result<()> {
+        self.check_hash()?;
         self.sections().write_to(out, hook).map(drop)
+    }
+
+    /// A catalog whose hash was taken from a mapped file may have been made to lie, and would be saved as a file that does
+    /// not open.
+    fn check_hash(&self) -> Result<()> {
+        if self.hash_is_told && self.recomputed_hash() != self.hash {
+            return Err(Error::format(
+                "the mapped file that this catalog was opened from states another content hash than its items have",
+            ));
+        }
+        Ok(())
     }
 
     fn sections(&self) -> Writer<'_> {
@@ -72,7 +85,7 @@ impl Catalog {
 
     /// Reads a catalog from a file. The content hash is computed from what was read and compared with
     /// the one that was written; in a mapped file, whose opening is to be quick, the sum of the facts' hashes is
-    /// taken from it, which a checksum guards as it does everything else.
+    /// taken from it, which a checksum guards as it does everything else; it is compared when such a catalog is saved.
     pub fn open(path: &Path, mmap: bool) -> Result<Self> {
         Self::read(&mut Reader::open(path, Kind::Catalog, mmap)?, mmap)
     }
@@ -123,12 +136,16 @@ impl Catalog {
             columns,
             generation: meta.generation,
             hash: ContentHash::default(),
+            hash_is_told: false,
             indexed: Indexed::default(),
         };
-        catalog.hash = match meta.facts {
-            Some(facts) if in_place => ContentHash(facts),
-            _ => catalog.recomputed_hash(),
-        };
+        match meta.facts {
+            Some(facts) if in_place => {
+                catalog.hash = ContentHash(facts);
+                catalog.hash_is_told = true;
+            }
+            _ => catalog.hash = catalog.recomputed_hash(),
+        }
         let found = if reader.version() < FACTS {
             catalog.first_content_hash()
         } else {
@@ -168,4 +185,33 @@ fn read_column(reader: &mut Reader<'_>, i: usize, kind: ColumnType) -> Result<Co
         dict_bytes: reader.owned(&format!("c{i}.dict_bytes"))?,
     };
     Column::from_parts(kind, parts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::Ids;
+    use crate::metric::{Dtype, Metric};
+    use crate::vectors::Spec;
+
+    #[test]
+    fn a_catalog_that_a_file_lied_about_is_not_saved() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("c.pc");
+        let spec = Spec::new(2, Metric::Cosine, Dtype::F32);
+        let mut catalog = Catalog::new(vec![("v".into(), spec)]).unwrap();
+        let change = crate::catalog::Upsert {
+            ids: Ids::Int(vec![1, 2]),
+            vectors: vec![("v".into(), vec![1.0, 0.0, 0.0, 1.0])],
+            attributes: Vec::new(),
+        };
+        catalog.upsert(change, 1, &|_, _| true).unwrap();
+        catalog.save(&path, &|_, _| true).unwrap();
+        let mut mapped = Catalog::open(&path, true).unwrap();
+        mapped.save(&path, &|_, _| true).unwrap();
+        mapped.hash.0[0] ^= 1;
+        let refused = mapped.save(&path, &|_, _| true).unwrap_err();
+        assert!(matches!(refused, Error::Format(_)), "{refused}");
+        Catalog::open(&path, false).unwrap();
+    }
 }

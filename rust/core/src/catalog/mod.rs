@@ -45,6 +45,8 @@ pub struct Catalog {
     columns: BTreeMap<Arc<str>, Arc<Column>>,
     generation: u64,
     hash: ContentHash,
+    /// Whether the hash goes back to what a file says of itself, which nobody has compared with its items.
+    hash_is_told: bool,
     indexed: Indexed,
 }
 
@@ -87,6 +89,7 @@ impl Catalog {
             columns: BTreeMap::new(),
             generation: 0,
             hash: ContentHash::default(),
+            hash_is_told: false,
             indexed: Indexed::default(),
         })
     }
