@@ -286,22 +286,22 @@ fn spaces_of(
                 wanted.insert(space_index(source, name)?);
             }
             // The candidates' own scores, or the plan's space, or the only one.
-            SignalSpec::Similarity { space: None, .. } if source.given_scores().is_none() => {
-                if packing.plan.is_none() {
-                    match source.spaces() {
-                        [] => {}
-                        [_] => {
-                            wanted.insert(0);
-                        }
-                        many => {
-                            let names: Vec<String> =
-                                many.iter().map(|info| format!("{:?}", info.name)).collect();
-                            return Err(Error::invalid(
-                                "spaces",
-                                format!("one or more of {}", names.join(", ")),
-                                "None, and the policy's similarity does not say which it is of",
-                            ));
-                        }
+            SignalSpec::Similarity { space: None, .. }
+                if source.given_scores().is_none() && packing.plan.is_none() =>
+            {
+                match source.spaces() {
+                    [] => {}
+                    [_] => {
+                        wanted.insert(0);
+                    }
+                    many => {
+                        let names: Vec<String> =
+                            many.iter().map(|info| format!("{:?}", info.name)).collect();
+                        return Err(Error::invalid(
+                            "spaces",
+                            format!("one or more of {}", names.join(", ")),
+                            "None, and the policy's similarity does not say which it is of",
+                        ));
                     }
                 }
             }

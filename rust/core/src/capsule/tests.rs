@@ -263,7 +263,7 @@ fn keys_and_moments_decide() {
     let other = PrivateKey::new(&[8; 32]).unwrap().public();
     assert_eq!(reason(Capsule::open(&bytes, &[], NOW)), Refusal::Key);
     assert_eq!(
-        reason(Capsule::open(&bytes, &[other.clone()], NOW)),
+        reason(Capsule::open(&bytes, std::slice::from_ref(&other), NOW)),
         Refusal::Key
     );
     let both = [other, key().public()];
