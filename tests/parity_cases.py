@@ -189,15 +189,13 @@ def write_catalogs(folder: Path) -> dict[str, pc.Catalog]:
 
 def cases(catalogs: dict[str, pc.Catalog]) -> Iterator[Case]:
     """Every case, ranked by Python."""
-    number = 0
     wanted = [
         (name, source, {"user": user, **arguments}, policy)
         for name, source, user, policy, arguments, hashed in make_records.cases()
         if source in catalogs and not hashed
     ]
     wanted += [(name, "large", arguments, policy) for name, arguments, policy in large_cases()]
-    for name, source, arguments, policy in wanted:
-        number += 1
+    for number, (_, source, arguments, policy) in enumerate(wanted, start=1):
         arguments = {"k": 10, "seed": number, "request_id": f"r-{number}", "at": make_records.AT, **arguments}
         if arguments["user"] is not None and not isinstance(arguments["user"], dict):
             # A vector alone is that of the only space.
