@@ -165,6 +165,7 @@ pub(crate) unsafe fn text_in<'a>(argument: &str, text: *const c_char) -> Result<
 ///
 /// # Safety
 /// As for [`bytes_in`].
+#[cfg(feature = "replay")]
 pub(crate) unsafe fn optional_text_in<'a>(
     argument: &str,
     text: *const c_char,
