@@ -31,6 +31,11 @@ step "mypy"
 # The sources against each other, then the cases against the package as installed.
 (cd python && "../$PY" -m mypy --config-file ../pyproject.toml -p perso_core)
 "$PY" -m mypy tests/typing
+step "the device's library, quick form"
+# 3 means that a tool for the other processor is missing; what could be done has passed.
+embedded=0
+bash scripts/test_embedded.sh --quick || embedded=$?
+((embedded == 0 || embedded == 3)) || exit "$embedded"
 step "bench-check, quick form"
 # The last, because it is what a busy machine can best do without: 3 means that nothing could be counted.
 want_valgrind
