@@ -73,7 +73,7 @@ fn build(compiler: &str, source: &str, folder: &Path, way: Way) -> Option<Comman
     }
     run(&mut command);
     if !matches!(way, Way::Valgrind) {
-        return Some(Command::new(program));
+        return Some(started(&program));
     }
     let mut valgrind = Command::new("valgrind");
     valgrind

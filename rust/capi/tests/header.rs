@@ -108,7 +108,7 @@ fn c_and_cpp_take_the_header() {
         command.args([source.as_os_str(), "-o".as_ref(), program.as_os_str()]);
         link_dynamic(&mut command);
         run(&mut command);
-        run(&mut Command::new(&program));
+        run(&mut started(&program));
         tried += 1;
     }
     if tried == 0 {

@@ -85,3 +85,11 @@ pub fn link_static(compiler: &mut Command) -> bool {
         .args(needs);
     true
 }
+
+/// A command that runs a program with the libraries that were built beside this test: cargo has tests look first where
+/// `cargo build` put one, perhaps long ago.
+pub fn started(program: &Path) -> Command {
+    let mut command = Command::new(program);
+    command.env("LD_LIBRARY_PATH", libraries());
+    command
+}
