@@ -12,7 +12,7 @@ source scripts/cross.sh
 readonly DEVICE=aarch64-unknown-linux-gnu
 # Bytes of the shared library, stripped. The goal is 1,000,000 for the one without catalogs: docs/embedded.md has where
 # they are.
-readonly MOST_CAPSULES=2100000
+readonly MOST_CAPSULES=2200000
 readonly MOST_ALL=3000000
 quick=0
 [[ "${1:-}" != --quick ]] || quick=1

