@@ -6,9 +6,8 @@ use super::Capsule;
 use crate::column::Column;
 use crate::eligible::RowSet;
 use crate::error::Result;
-use crate::exact;
 use crate::ids::IdMap;
-use crate::rank::{best_given, Origin, OriginSpace, Packed, Path, Retrieved, Source, SpaceInfo};
+use crate::rank::{retrieve_given, Origin, OriginSpace, Packed, Retrieved, Source, SpaceInfo};
 use crate::store::{Rounded, VectorStore};
 
 impl Source for Capsule {
@@ -27,17 +26,14 @@ impl Source for Capsule {
         n: usize,
         eligible: &RowSet,
     ) -> Result<Retrieved> {
-        let hits = match &self.scores {
-            Some(scores) => best_given(scores, n, eligible, &self.ids),
-            None => {
-                let store = &self.stores[space];
-                exact::scan(store, &store.query(query), n, Some(eligible), &self.ids)
-            }
-        };
-        Ok(Retrieved {
-            hits,
-            path: Path::Given,
-        })
+        Ok(retrieve_given(
+            self,
+            &self.stores,
+            space,
+            query,
+            n,
+            eligible,
+        ))
     }
 
     fn similarity(&self, space: usize, query: &[f32], rows: &[u32], out: &mut [f32]) -> Result<()> {

@@ -11,7 +11,6 @@ use crate::error::{Error, Result};
 use crate::exact;
 use crate::ids::{IdMap, Ids};
 use crate::metric::{Dtype, Metric};
-use crate::price::{self, Outlook};
 use crate::scored::{Scored, TieBreak};
 use crate::store::{Rounded, RoundedRows, VectorStore};
 
@@ -141,25 +140,14 @@ impl Source for Candidates {
         n: usize,
         eligible: &RowSet,
     ) -> Result<Retrieved> {
-        let hits = match &self.scores {
-            Some(scores) => best_given(scores, n, eligible, &self.ids),
-            None => {
-                let store = &self.stores[space];
-                exact::scan(store, &store.query(query), n, Some(eligible), &self.ids)
-            }
-        };
-        Ok(Retrieved {
-            hits,
-            path: Path::Given,
-        })
-    }
-
-    fn outlook(&self, space: usize, n: usize, eligible: usize, _parts: usize) -> Outlook {
-        let ns = match &self.scores {
-            Some(_) => price::sorted(eligible),
-            None => price::scan(eligible, self.len(), self.row_bytes(space), n),
-        };
-        Outlook::of(ns)
+        Ok(retrieve_given(
+            self,
+            &self.stores,
+            space,
+            query,
+            n,
+            eligible,
+        ))
     }
 
     fn similarity(&self, space: usize, query: &[f32], rows: &[u32], out: &mut [f32]) -> Result<()> {
@@ -265,8 +253,31 @@ impl Source for Candidates {
     }
 }
 
+/// What retrieval is where nothing is searched: the best `n` of a few rows, by the scores that came with them, or by those with
+/// the query. `stores` are the source's, by space: with scores there may be none.
+pub(crate) fn retrieve_given(
+    source: &dyn Source,
+    stores: &[VectorStore],
+    space: usize,
+    query: &[f32],
+    n: usize,
+    eligible: &RowSet,
+) -> Retrieved {
+    let hits = match source.given_scores() {
+        Some(scores) => best_given(scores, n, eligible, source.ids()),
+        None => {
+            let store = &stores[space];
+            exact::scan(store, &store.query(query), n, Some(eligible), source.ids())
+        }
+    };
+    Retrieved {
+        hits,
+        path: Path::Given,
+    }
+}
+
 /// The best `n` eligible rows by scores that came with them, ordered as doubles: two scores may well be one float.
-pub(crate) fn best_given(scores: &[f64], n: usize, eligible: &RowSet, ids: &IdMap) -> Vec<Scored> {
+fn best_given(scores: &[f64], n: usize, eligible: &RowSet, ids: &IdMap) -> Vec<Scored> {
     let mut rows: Vec<u32> = eligible.iter().collect();
     rows.sort_unstable_by(|&a, &b| {
         scores[b as usize]

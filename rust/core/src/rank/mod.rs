@@ -70,7 +70,7 @@ pub use beside::{rank_beside, rank_many_beside, space_of_bare_vector_beside};
 pub use bind::space_of_bare_vector;
 pub(crate) use bind::{explore_names, space_index};
 pub use budget::{Budget, Lowered};
-pub(crate) use candidates::best_given;
+pub(crate) use candidates::retrieve_given;
 pub use candidates::{unnamed_space, Candidates};
 pub use counterfactual::counterfactual;
 pub use interests::{Combine, Interests, Taste};

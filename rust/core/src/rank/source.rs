@@ -115,7 +115,10 @@ pub trait Source: Sync {
     /// What such a retrieval is predicted to take: a function of counts alone, never of a clock.
     fn outlook(&self, space: usize, n: usize, eligible: usize, _parts: usize) -> Outlook {
         let rows = self.ids().rows_len();
-        Outlook::of(price::scan(eligible, rows, self.row_bytes(space), n))
+        Outlook::of(match self.given_scores() {
+            Some(_) => price::sorted(eligible),
+            None => price::scan(eligible, rows, self.row_bytes(space), n),
+        })
     }
 
     /// Bytes of a stored vector, as scores and cosines read it.
