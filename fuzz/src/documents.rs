@@ -108,8 +108,10 @@ pub fn route_seeds() -> Vec<Vec<u8>> {
         "capsule_age_s":90,"capsule_ttl_s":100,"catalog_age_s":5,"budget_ms":200,"device_ms":4},
         "plan":{"battery_low":0.3,"prefer":"server"}}"#;
     let decision = decide_json(question).expect("a question");
-    [r#"{"inputs":{}}"#.into(), question.into(), decision]
-        .map(String::into_bytes)
+    // A negative zero is written as 0, and once was named in a reason all the same.
+    let zero = r#"{"inputs":{"battery":-0.0}}"#;
+    [r#"{"inputs":{}}"#, question, &decision, zero]
+        .map(|text| text.as_bytes().to_vec())
         .into()
 }
 

@@ -194,6 +194,14 @@ impl TryFrom<Recorded> for Route {
     }
 }
 
+/// The canonical form of a document writes -0 as 0, and what is read again has to give the same reasons.
+fn without_negative_zeros<'a>(numbers: impl IntoIterator<Item = &'a mut f64>) {
+    for number in numbers {
+        // The sum of -0 and 0 is 0; every other number stays as it is.
+        *number += 0.0;
+    }
+}
+
 /// What a rule says.
 struct Said(Place, Rule, String);
 
@@ -234,6 +242,20 @@ impl Situation {
             )),
             _ => Ok(()),
         }
+    }
+
+    fn numbers(&mut self) -> impl Iterator<Item = &mut f64> {
+        [
+            &mut self.battery,
+            &mut self.round_trip_ms,
+            &mut self.capsule_age_s,
+            &mut self.capsule_ttl_s,
+            &mut self.catalog_age_s,
+            &mut self.budget_ms,
+            &mut self.device_ms,
+        ]
+        .into_iter()
+        .flatten()
     }
 
     /// Why the device cannot answer.
@@ -358,8 +380,9 @@ impl Situation {
 
 impl Route {
     /// Decides. Every valid situation has an answer.
-    pub fn decide(inputs: Situation, plan: &RoutePlan) -> Result<Route> {
+    pub fn decide(mut inputs: Situation, plan: &RoutePlan) -> Result<Route> {
         inputs.validate()?;
+        without_negative_zeros(inputs.numbers());
         Ok(Self::of(inputs, plan.spec()))
     }
 

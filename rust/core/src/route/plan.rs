@@ -68,6 +68,22 @@ impl Default for RoutePlanSpec {
     }
 }
 
+impl RoutePlanSpec {
+    fn numbers(&mut self) -> [&mut f64; 9] {
+        [
+            &mut self.battery_low,
+            &mut self.battery_critical,
+            &mut self.light_ms,
+            &mut self.server_ms,
+            &mut self.cellular_ms,
+            &mut self.wifi_ms,
+            &mut self.wired_ms,
+            &mut self.slow_ms,
+            &mut self.fresh_share,
+        ]
+    }
+}
+
 impl RoutePlan {
     /// Reads and validates a plan document; what it leaves out has its default.
     pub fn parse(json: &str) -> Result<Self> {
@@ -77,8 +93,9 @@ impl RoutePlan {
     }
 
     /// Validates a plan.
-    pub fn new(spec: RoutePlanSpec) -> Result<Self> {
+    pub fn new(mut spec: RoutePlanSpec) -> Result<Self> {
         validate(&spec)?;
+        super::without_negative_zeros(spec.numbers());
         let canonical = serde_json_canonicalizer::to_string(&spec)
             .map_err(|error| Error::invalid("plan", "a document that JSON can hold", error))?;
         let hash = hex(&Sha256::digest(canonical.as_bytes()));

@@ -199,6 +199,29 @@ fn a_decision_is_a_document_that_follows_from_its_inputs() {
 }
 
 #[test]
+fn a_negative_zero_is_a_zero_before_a_reason_names_it() {
+    let mut spec = RoutePlanSpec {
+        battery_critical: -0.0,
+        light_ms: -0.0,
+        ..RoutePlanSpec::default()
+    };
+    let plan = RoutePlan::new(spec.clone()).unwrap();
+    let inputs = Situation {
+        battery: Some(-0.0),
+        device_ms: Some(3.0),
+        ..online()
+    };
+    let route = Route::decide(inputs, &plan).unwrap();
+    assert_eq!(
+        route.reasons[0],
+        "server (battery): the battery is at 0, below 0.2, and not charging; ranking takes 3 ms, more than 0"
+    );
+    assert_eq!(Route::parse(&route.to_json().unwrap()).unwrap(), route);
+    (spec.battery_critical, spec.light_ms) = (0.0, 0.0);
+    assert_eq!(plan.hash(), RoutePlan::new(spec).unwrap().hash());
+}
+
+#[test]
 fn what_means_nothing_is_refused_by_name() {
     for (json, name) in [
         (r#"{"inputs":{"battery":1.01}}"#, "battery"),
