@@ -173,15 +173,39 @@ pub fn seeds() -> Vec<Vec<u8>> {
     apply(upsert(vec![1, 2], Vec::new()));
     let text = |text: &str| Value::Str(text.into());
     let attributes = vec![
-        ("flag".into(), ColumnType::Bool, vec![Value::Bool(true), Value::Null, Value::Bool(false)]),
-        ("n".into(), ColumnType::Int, vec![Value::Int(-3), Value::Int(1 << 60), Value::Null]),
-        ("x".into(), ColumnType::Float, vec![Value::Float(0.5), Value::Null, Value::Int(7)]),
-        ("at".into(), ColumnType::Time, vec![Value::Time(5), Value::Null, Value::Time(-1)]),
-        ("s".into(), ColumnType::Str, vec![text("käse"), text(""), Value::Null]),
+        (
+            "flag".into(),
+            ColumnType::Bool,
+            vec![Value::Bool(true), Value::Null, Value::Bool(false)],
+        ),
+        (
+            "n".into(),
+            ColumnType::Int,
+            vec![Value::Int(-3), Value::Int(1 << 60), Value::Null],
+        ),
+        (
+            "x".into(),
+            ColumnType::Float,
+            vec![Value::Float(0.5), Value::Null, Value::Int(7)],
+        ),
+        (
+            "at".into(),
+            ColumnType::Time,
+            vec![Value::Time(5), Value::Null, Value::Time(-1)],
+        ),
+        (
+            "s".into(),
+            ColumnType::Str,
+            vec![text("käse"), text(""), Value::Null],
+        ),
         (
             "l".into(),
             ColumnType::StrList,
-            vec![Value::StrList(vec!["p".into(), "q".into()]), Value::StrList(vec![]), Value::Null],
+            vec![
+                Value::StrList(vec!["p".into(), "q".into()]),
+                Value::StrList(vec![]),
+                Value::Null,
+            ],
         ),
     ];
     apply(upsert(vec![3, 1, -9], attributes));
