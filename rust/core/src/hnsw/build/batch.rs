@@ -62,7 +62,8 @@ impl Graph {
                 ids.extend(group.iter().map(|(_, _, row)| *row));
                 if ids.len() > self.capacity(level) {
                     let near = pruner.scored(target, &ids);
-                    ids = rows_of(&pruner.diverse(target, &near, self.capacity(level)));
+                    let capacity = self.capacity(level);
+                    ids = rows_of(&pruner.diverse(target, &near, capacity, capacity));
                 }
                 (target, level, ids)
             });
@@ -111,14 +112,16 @@ impl Graph {
             starts.clear();
             starts.extend(near.iter().map(|entry| entry.row));
             near.retain(|entry| !self.gone.contains(entry.row));
-            // New rows start with M links everywhere; the bottom layer fills up by back links.
-            let chosen = pruner.diverse(row, &near, self.params.m);
+            // New rows start with M links, and on the bottom layer with as many more as nothing stands in front of; the
+            // rest comes by back links. Of those there are few where rows come region by region.
+            let m = self.params.m;
+            let chosen = pruner.diverse(row, &near, self.capacity(layer), m);
             links.push((layer, rows_of(&chosen)));
         }
         links
     }
 }
 
-fn rows_of(links: &[Scored]) -> Vec<u32> {
+pub(super) fn rows_of(links: &[Scored]) -> Vec<u32> {
     links.iter().map(|link| link.row).collect()
 }

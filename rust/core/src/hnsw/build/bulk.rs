@@ -178,7 +178,12 @@ impl Graph {
         for (i, some) in order.chunks(STRETCH).enumerate() {
             progress.at((0.85, 0.93), (i * STRETCH) as f64 / order.len() as f64)?;
             let links = threads::par_map(some, &|| Pruner::new(store), &|pruner, &row| {
-                pruner.diverse(row, &unpack(row, &lists[row as usize]), self.params.m)
+                pruner.diverse(
+                    row,
+                    &unpack(row, &lists[row as usize]),
+                    self.params.m,
+                    self.params.m,
+                )
             });
             for (&row, links) in some.iter().zip(links) {
                 let offer = |link: &Scored| (link.row, Keys::of(link.row).pack(link.score, row));
@@ -213,7 +218,7 @@ impl Graph {
                 list.extend(mine.map(|(_, key)| *key));
                 list.sort_unstable();
                 list.dedup();
-                let links = pruner.diverse(row, &unpack(row, &list), limit);
+                let links = pruner.diverse(row, &unpack(row, &list), limit, limit);
                 let mut links: Vec<u32> = links.into_iter().map(|link| link.row).collect();
                 let keys = Keys::of(row);
                 for &key in &lists[row as usize] {

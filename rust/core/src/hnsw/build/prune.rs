@@ -57,17 +57,26 @@ impl<'a> Pruner<'a> {
             .coarse(self.metric, &self.query, Rows::Ids(ids), &mut self.scores);
     }
 
-    /// At most `limit` of the candidates, which come best first: one is kept when it is nearer to the
-    /// row than to any neighbour kept before it. What was passed over fills the remaining slots.
+    /// At most `most` of the candidates, which come best first: one is kept when it is nearer to the
+    /// row than to any neighbour kept before it. What was passed over is added until there are `filled`.
+    ///
+    /// More of what was passed over is no gain: with 5/4 M for a new row recall@10 of clustered vectors fell from .991 to .982,
+    /// because back links that stand in front of others took their places.
     ///
     /// A neighbour that coincides with the row is as far from every candidate as the row is; it stands
     /// in front of other copies only, or a group of copies would have no way out.
-    pub(super) fn diverse(&mut self, row: u32, near: &[Scored], limit: usize) -> Vec<Scored> {
-        let kept = self.kept(row, near, limit);
+    pub(super) fn diverse(
+        &mut self,
+        row: u32,
+        near: &[Scored],
+        most: usize,
+        filled: usize,
+    ) -> Vec<Scored> {
+        let kept = self.kept(row, near, most);
         let mut links: Vec<Scored> = kept.iter().map(|&place| near[place]).collect();
         let mut kept = kept.into_iter().peekable();
         for (place, candidate) in near.iter().enumerate() {
-            if links.len() == limit {
+            if links.len() >= filled {
                 break;
             }
             if kept.next_if_eq(&place).is_none() {

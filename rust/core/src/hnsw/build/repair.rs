@@ -8,14 +8,17 @@
 //! costs no search at all.
 //!
 //! What lies behind is found by following links through rows that are gone, so a whole region may go at once.
-//! The place of a lost link is taken by the nearest candidate that no other neighbour stands in front of, and
-//! by the nearest one where there is none. A row that is left with few links looks for others as a new row does.
+//! The links that are left and what lies behind are then candidates alike, and the heuristic chooses among them as it does
+//! for a new row. To fill only the places of lost links had cost 1.4 points of recall@10 at ef 50 where half of 100,000 sentences
+//! replaced the other half region by region, and costs .7 with the links that new rows have now; chosen anew it is .1.
+//! A row that is left with few links looks for others as a new row does.
 //! After that every row that is left can be reached from the entry (`reach`).
 //!
 //! The rows themselves are dropped later, in a compaction, which numbers the others anew and builds nothing.
 
 use std::sync::Arc;
 
+use super::batch::rows_of;
 use super::prune::Pruner;
 use super::Journal;
 use crate::hnsw::search::Collect;
@@ -111,8 +114,10 @@ impl Graph {
         let had = self.links(row, level);
         let mut links: Vec<u32> = had.to_vec();
         links.retain(|id| !self.gone.contains(*id));
-        let behind = self.behind(row, had, level);
-        pruner.fill(row, &mut links, &behind, had.len());
+        links.extend(self.behind(row, had, level));
+        let near = pruner.scored(row, &links);
+        let capacity = self.capacity(level);
+        links = rows_of(&pruner.diverse(row, &near, capacity, capacity));
         if links.len() < self.params.m.min(had.len()) / 2 {
             let near = self.near(store, row, level, query, scratch);
             pruner.fill(row, &mut links, &near, self.params.m);
