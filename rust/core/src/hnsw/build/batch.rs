@@ -112,10 +112,11 @@ impl Graph {
             starts.clear();
             starts.extend(near.iter().map(|entry| entry.row));
             near.retain(|entry| !self.gone.contains(entry.row));
-            // New rows start with M links, and on the bottom layer with as many more as nothing stands in front of; the
-            // rest comes by back links. Of those there are few where rows come region by region.
+            // New rows start with M links, and on the bottom layer with up to half as many more that nothing stands in
+            // front of; the rest comes by back links. Of those there are few where rows come region by region.
             let m = self.params.m;
-            let chosen = pruner.diverse(row, &near, self.capacity(layer), m);
+            let most = self.capacity(layer).min(m + m / 2);
+            let chosen = pruner.diverse(row, &near, most, m);
             links.push((layer, rows_of(&chosen)));
         }
         links
