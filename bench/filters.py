@@ -9,8 +9,8 @@ same queries, each with a predicate of its own:
 
 Peers are tuned at each point: of a row of widths the first whose recall@k is 0.95 or more, or, where none is, the best
 there was ("never"). Ours are asked as they come. Passes take turns, and all times are processor time a search,
-so that what else the machine does enters through the caches alone. What a peer needs of a filter beforehand (a bitmap, an
-indexed column) is made beforehand; ours gets a bool mask with each call.
+so that what else the machine does enters through the caches alone. What a filter is made of beforehand (a bitmap, an
+indexed column, ours too) is made beforehand.
 
 Beside ours stand the same index's scan of the eligible items (`exact=True`), and the time of its unfiltered search divided by
 the share: a filtered search should cost little more than the better of these.
@@ -134,7 +134,7 @@ class Ours(Engine):
         self.index = pc.Index.load(path)
 
     def prepare(self, case: Case, width: int | None) -> Any:
-        return case.query, {} if case.share == 1 else {"filter": case.mask}
+        return case.query, {} if case.share == 1 else {"filter": self.index.filter(case.mask)}
 
     def search(self, call: Any) -> np.ndarray:
         self.hits = self.index.search(call[0], self.k, **call[1])

@@ -394,13 +394,76 @@ def test_lists_of_filters_are_for_batches(shop):
 def test_an_index_has_no_attributes(shop):
     index = pc.Index(2)
     index.add(np.ones((3, 2)))
-    for filter in (year > 1, year, shop.filter(year > 1)):
-        with pytest.raises(TypeError, match="filter: expected a bool mask or ids"):
+    for filter in (year > 1, year):
+        with pytest.raises(TypeError, match="filter: expected a bool mask, ids, or what index.filter"):
             index.search([1.0, 1.0], filter=filter)
+        with pytest.raises(TypeError, match="filter: expected a bool mask, ids, or what index.filter"):
+            index.filter(filter)
+
+
+@given(st.integers(0, 2**32 - 1), st.lists(st.sampled_from(["add", "remove", "compact"]), max_size=4))
+def test_a_compiled_filter_of_an_index_is_its_ids(seed, changes):
+    random = np.random.default_rng(seed)
+    index = pc.Index(3, "l2", "f32")
+    ids = index.add(random.standard_normal((40, 3)).astype(np.float32))
+    one, two = (random.random(40) < share for share in (0.3, 0.6))
+    first, second = index.filter(one), index.filter(ids[two])
+    parts = {"first": (first, one), "both": (first & second, one & two)}
+    parts |= {"either": (first | second, one | two)}
+    not_first = ~first
+    for change in ["none", *changes]:
+        if change == "add":
+            index.add(random.standard_normal((random.integers(1, 9), 3)).astype(np.float32))
+        elif change == "remove":
+            here = index.ids
+            index.remove(random.choice(here, len(here) // 3, replace=False))
+        elif change == "compact":
+            index.compact()
+        here = index.ids
+        query = random.standard_normal(3)
+        for name, (compiled, mask) in parts.items():
+            named = np.isin(here, ids[mask])
+            assert compiled.ids.tolist() == here[named].tolist(), (name, change)
+            assert len(compiled) == named.sum()
+            assert compiled.selectivity == named.sum() / max(len(here), 1)
+            assert all((id in compiled) == kept for id, kept in zip(here.tolist(), named, strict=True))
+            found = index.search(query, k=7, filter=compiled)
+            wanted = index.search(query, k=7, filter=named)
+            assert found.ids.tolist() == wanted.ids.tolist(), (name, change)
+        # What came later is not among the ids, and so in the complement.
+        assert sorted(not_first.ids.tolist() + first.ids.tolist()) == sorted(here.tolist())
+    each = index.search(np.ones((2, 3)), k=7, filter=[first, None])
+    assert each.ids[0].tolist() == index.search(np.ones(3), k=7, filter=first).ids.tolist()
+    assert each.ids[1].tolist() == index.search(np.ones(3), k=7).ids.tolist()
+
+
+def test_a_compiled_filter_belongs_to_one_index(shop):
+    index, other_index = pc.Index(2), pc.Index(2)
+    for some in (index, other_index):
+        some.add(np.ones((3, 2)))
+    mine = index.filter([0, 2])
+    for foreign in (shop.filter(year > 1), other_index.filter([1]), index.copy().filter([1])):
+        with pytest.raises(
+            ValueError, match="filter: expected a filter that was compiled for this catalog or index"
+        ):
+            index.search([1.0, 1.0], filter=foreign)
+        with pytest.raises(ValueError, match="compiled for one catalog or index"):
+            mine & foreign
+    with pytest.raises(
+        ValueError, match="where: expected a filter that was compiled for this catalog or index"
+    ):
+        shop.filter(mine)
+    with pytest.raises(TypeError, match="filter: expected a bool mask or ids, got None"):
+        index.filter(None)
+    with pytest.raises(ValueError, match="filter: expected"):
+        index.filter(np.array([True, False]))
+    with pytest.raises(KeyError, match="7"):
+        index.filter([7])
+    assert index.filter(mine).ids.tolist() == [0, 2]
 
 
 def test_compiled_filters_of_two_catalogs(shop):
-    with pytest.raises(ValueError, match="compiled for one catalog"):
+    with pytest.raises(ValueError, match="compiled for one catalog or index"):
         shop.filter(year > 1) & other()
     with pytest.raises(TypeError, match="other: expected a CompiledFilter"):
         shop.filter(year > 1) & (year > 1)

@@ -15,22 +15,27 @@ if TYPE_CHECKING:
     from .candidates import Candidates
     from .capsule import Capsule
     from .catalog import Catalog
+    from .index import Index
 
 __all__ = ["where", "where_each"]
 
 
-def where(argument: str, value: object, source: Catalog | Candidates | Capsule | None) -> _core._Where | None:
-    """One filter; `source` is None where there are no attributes."""
+def where(
+    argument: str, value: object, source: Catalog | Candidates | Capsule | Index
+) -> _core._Where | None:
+    """One filter."""
     if value is None:
         return None
-    if isinstance(value, Filter | Field | CompiledFilter) or _is_expression(value):
-        if source is None:
-            expected = "a bool mask or ids, as an Index has no attributes"
+    if isinstance(value, CompiledFilter):
+        return value._handle
+    if isinstance(value, Filter | Field) or _is_expression(value):
+        from .index import Index
+
+        if isinstance(source, Index):
+            expected = "a bool mask, ids, or what index.filter made of them, as an Index has no attributes"
             raise _convert.wrong_type(argument, expected, type(value).__name__)
         if isinstance(value, Filter | Field):
             return as_filter(value)._handle
-        if isinstance(value, CompiledFilter):
-            return value._handle
         from ._expressions import expression
 
         return expression(argument, value, source)
@@ -43,7 +48,7 @@ def where(argument: str, value: object, source: Catalog | Candidates | Capsule |
 
 
 def where_each(
-    argument: str, value: object, source: Catalog | Candidates | Capsule | None, count: int
+    argument: str, value: object, source: Catalog | Candidates | Capsule | Index, count: int
 ) -> _core._Where | tuple[_core._Where | None, ...] | None:
     """One filter for all of `count` queries, or a tuple with one for each."""
     if not _is_each(value):

@@ -22,6 +22,7 @@ from .blend import Part
 if TYPE_CHECKING:
     from .candidates import Candidates
     from .catalog import Catalog
+    from .index import Index
 
 __all__ = ["CompiledFilter", "Field", "Filter", "field"]
 
@@ -232,23 +233,23 @@ def field(name: str) -> Field:
 
 
 class CompiledFilter:
-    """The items of a catalog that a filter keeps, as `catalog.filter` finds them.
+    """The items of a catalog that a filter keeps, as `catalog.filter` finds them; or those of an index, as `index.filter` does.
 
     A set of bits, an item a bit. When the catalog has changed, it is found anew by the next who asks: what it says is
-    of the catalog as it is then. &, | and ~ combine those of one catalog; ~ has Arrow's nulls, as `Filter` has, so an
+    of the catalog as it is then. &, | and ~ combine those of one catalog or index; ~ has Arrow's nulls, as `Filter` has, so an
     item for which the filter is null is in neither.
     """
 
     __slots__ = ("_handle", "_source")
 
     _handle: _core.Compiled
-    _source: Catalog | Candidates
+    _source: Catalog | Candidates | Index
 
     def __init__(self) -> None:
         raise _convert.wrong_type("CompiledFilter", "catalog.filter(...)", "CompiledFilter()")
 
     @classmethod
-    def _of(cls, core: _core.Compiled, source: Catalog | Candidates) -> CompiledFilter:
+    def _of(cls, core: _core.Compiled, source: Catalog | Candidates | Index) -> CompiledFilter:
         made = cls.__new__(cls)
         made._handle, made._source = core, source
         return made
@@ -264,7 +265,7 @@ class CompiledFilter:
 
     @property
     def generation(self) -> int:
-        """The catalog's generation that it tells of; 0 for candidates."""
+        """The catalog's generation that it tells of; 0 for candidates and an index."""
         return self._handle.sizes()[2]
 
     @property
@@ -300,15 +301,17 @@ class CompiledFilter:
         )
 
 
-def compiled(source: Catalog | Candidates, value: object) -> CompiledFilter:
+def compiled(source: Catalog | Candidates | Index, value: object, argument: str = "where") -> CompiledFilter:
     """What a filter of any kind keeps."""
     from ._where import where
 
-    taken = where("where", value, source)
+    taken = where(argument, value, source)
     if taken is None:
         expected = "a Filter, a bool mask, ids, or a pyarrow.compute expression"
-        raise _convert.wrong_type("where", expected, "None")
-    return CompiledFilter._of(_core.compile(source._core, taken), source)
+        if argument == "filter":
+            expected = "a bool mask or ids"
+        raise _convert.wrong_type(argument, expected, "None")
+    return CompiledFilter._of(_core.compile(source._core, taken, argument), source)
 
 
 def _core_of(other: object) -> _core.Compiled:

@@ -19,12 +19,14 @@ from ._types import (
     Layout,
     Metric,
     Path,
+    Plain,
     PlainEach,
     Progress,
     Rescore,
     Vectors,
 )
 from ._where import where_each
+from .filters import CompiledFilter, compiled
 from .foreign import Imported, form
 from .results import Fitted, Hits, Tuning
 
@@ -145,8 +147,8 @@ class Index:
             ef: width of the graph search, for recall against time: how many vectors a search follows for a typical
                 query, more where many lie about as far off as the k-th best, fewer where few do. None for the width
                 that `tune` found, else for one that a sample of the vectors asked for; it grows with k.
-            filter: a bool mask aligned with `ids`, or the ids that may be answered; for several queries also a list with
-                one of these, or None, for each, or a (q, items) mask.
+            filter: a bool mask aligned with `ids`, or the ids that may be answered, or what `filter` made of them, which need not
+                be read again; for several queries also a list with one of these, or None, for each, or a (q, items) mask.
             exclude: ids that may not; one that is not there is fine.
             exact: score every eligible vector.
             num_threads: over the items; -1 for every core.
@@ -171,12 +173,35 @@ class Index:
             matrix,
             _convert.integer("k", k, 1),
             None if ef is None else _convert.integer("ef", ef, 1),
-            where_each("filter", filter, None, len(matrix)),
+            where_each("filter", filter, self, len(matrix)),
             _convert.optional_ids("exclude", exclude),
             bool(exact),
             _convert.threads(num_threads),
         )
         return hits(found, scores, path, single)
+
+    def filter(self, filter: Plain) -> CompiledFilter:
+        """Some of the items, as a set that searches take: for a filter that many of them share.
+
+        Args:
+            filter: a bool mask aligned with `ids`, or ids, each of which is there. Both name items: one that is removed
+                later is passed over, and one that is added later is not among them.
+
+        Raises:
+            KeyError: an id that is not there.
+            ValueError: a mask of another length.
+
+        >>> import perso_core as pc
+        >>> index = pc.Index(1, "l2")
+        >>> index.add([[1.0], [2.0], [3.0]], ids=["a", "b", "c"])
+        array(['a', 'b', 'c'], dtype=object)
+        >>> in_stock = index.filter(["a", "c"])
+        >>> in_stock
+        <CompiledFilter: 2 of 3 items (66.67%), generation 0, 8 bytes>
+        >>> index.search([2.2], k=2, filter=in_stock).ids
+        array(['c', 'a'], dtype=object)
+        """
+        return compiled(self, filter, "filter")
 
     def recall(
         self,

@@ -4,8 +4,10 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::column::Column;
 use crate::eligible::RowSet;
 use crate::error::{Error, Result};
+use crate::filter::{Columns, Indexed};
 use crate::format::{Kind, Reader, Writer};
 use crate::hnsw::Hook;
 use crate::idfile;
@@ -32,6 +34,8 @@ pub struct Index {
     vectors: Vectors,
     ids: IdMap,
     next_id: i64,
+    /// Tells filters that were compiled whether there was a change since.
+    indexed: Indexed,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -74,6 +78,7 @@ impl Index {
             vectors: Vectors::new(spec)?,
             ids: IdMap::new(),
             next_id: 0,
+            indexed: Indexed::default(),
         })
     }
 
@@ -151,6 +156,7 @@ impl Index {
             }
             self.ids.push(id);
         }
+        self.changed();
         debug_assert_eq!(self.ids.rows_len(), before + count);
         Ok(ids)
     }
@@ -196,6 +202,7 @@ impl Index {
         let rows = self.ids.require_all(ids)?;
         self.vectors.take_out(&rows);
         rows.into_iter().for_each(|row| self.ids.kill(row));
+        self.changed();
         if compaction_is_due(self.ids.rows_len(), self.ids.len()) {
             self.compact()?;
         }
@@ -210,7 +217,14 @@ impl Index {
         let ids = self.ids.live_ids();
         let live = vec![true; ids.len()];
         self.ids = IdMap::from_parts(ids, &live)?;
+        // Rows have other numbers now.
+        self.indexed = Indexed::default();
         Ok(())
+    }
+
+    fn changed(&mut self) {
+        self.indexed
+            .wrote(std::iter::empty(), &[], self.ids.rows_len());
     }
 
     /// The stored vectors of some ids, row after row.
@@ -412,6 +426,7 @@ impl Index {
             vectors,
             ids,
             next_id: meta.next_id,
+            indexed: Indexed::default(),
         })
     }
 
@@ -423,5 +438,23 @@ impl Index {
     /// The storage type.
     pub fn dtype(&self) -> Dtype {
         self.spec().dtype
+    }
+}
+
+impl Columns for Index {
+    fn row_ids(&self) -> &IdMap {
+        &self.ids
+    }
+
+    fn attribute(&self, _name: &str) -> Option<&Column> {
+        None
+    }
+
+    fn indexed(&self) -> Option<&Indexed> {
+        Some(&self.indexed)
+    }
+
+    fn at_generation(&self) -> u64 {
+        0
     }
 }

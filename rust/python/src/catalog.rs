@@ -374,7 +374,7 @@ impl Catalog {
             let core = self.read();
             let space = core.space(space)?;
             convert::check_columns("queries", core.vectors(space).spec().dim, columns)?;
-            let kept = filters.kept(&*core)?;
+            let kept = filters.kept(&*core as &dyn perso_core::rank::Source)?;
             let eligible = filters.map(&kept, |only| core.eligible(only, exclude.as_ref()))?;
             let ask = eligible.iter().map(|rows| Ask {
                 k,

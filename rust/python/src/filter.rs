@@ -8,9 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use numpy::PyReadonlyArray1;
 use perso_core::column::Column;
 use perso_core::error::Error;
-use perso_core::filter::{Expr, Filter as Core, Kept, Outside};
+use perso_core::filter::{Columns, Expr, Filter as Core, Kept, Outside};
 use perso_core::ids::{IdMap, Ids};
-use perso_core::rank::Source;
 use perso_core::select::{select, Where};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
@@ -18,6 +17,7 @@ use pyo3::types::PyTuple;
 use crate::columns;
 use crate::convert;
 use crate::error::Outcome;
+use crate::index::Index;
 use crate::ranking::Items;
 
 /// A filter, of no catalog in particular.
@@ -91,7 +91,42 @@ impl Outside for Evaluated {
     }
 }
 
-/// What a filter keeps of a catalog, or of candidates.
+/// What can be filtered.
+#[derive(FromPyObject)]
+enum Filtered<'py> {
+    Index(PyRef<'py, Index>),
+    Items(Items<'py>),
+}
+
+impl Filtered<'_> {
+    /// What tells it from others.
+    fn place(&self) -> usize {
+        match self {
+            Filtered::Index(index) => index.place(),
+            Filtered::Items(items) => items.place(),
+        }
+    }
+
+    /// Calls `f` with it as it is now, without the GIL.
+    fn look<T: Send>(
+        &self,
+        py: Python<'_>,
+        f: impl FnOnce(&dyn Columns) -> Outcome<T> + Send,
+    ) -> Outcome<T> {
+        match self {
+            Filtered::Index(index) => {
+                let index: &Index = index;
+                py.detach(|| f(&*index.read()))
+            }
+            Filtered::Items(items) => {
+                let held = items.hold();
+                py.detach(|| held.with(|source, _| f(&source)))
+            }
+        }
+    }
+}
+
+/// What a filter keeps of a catalog, of candidates, or of an index.
 #[pyclass(frozen, module = "perso_core._core")]
 pub struct Compiled {
     core: Arc<Core>,
@@ -103,7 +138,7 @@ pub struct Compiled {
 
 impl Compiled {
     /// The rows as they are now: found anew where there was a change since.
-    fn now(&self, source: &dyn Source, argument: &str) -> Result<Arc<Kept>, Error> {
+    fn now<C: Columns + ?Sized>(&self, source: &C, argument: &str) -> Result<Arc<Kept>, Error> {
         let lock = || self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let kept = lock().clone();
         if kept.is_of(source) {
@@ -117,18 +152,16 @@ impl Compiled {
     fn look<T: Send>(
         &self,
         py: Python<'_>,
-        f: impl FnOnce(&dyn Source, &Kept) -> T + Send,
+        f: impl FnOnce(&dyn Columns, &Kept) -> T + Send,
     ) -> Outcome<T> {
-        let items: Items<'_> = self.owner.bind(py).extract()?;
-        let held = items.hold();
-        py.detach(|| held.with(|source, _| Ok(f(source, &*self.now(source, "where")?))))
+        let owner: Filtered<'_> = self.owner.bind(py).extract()?;
+        owner.look(py, |source| Ok(f(source, &*self.now(source, "where")?)))
     }
 
     fn with(&self, py: Python<'_>, core: Core) -> Outcome<Compiled> {
-        let items: Items<'_> = self.owner.bind(py).extract()?;
-        let held = items.hold();
+        let owner: Filtered<'_> = self.owner.bind(py).extract()?;
         let core = Arc::new(core);
-        let kept = py.detach(|| held.with(|source, _| Ok(core.compile(source, "where")?)))?;
+        let kept = owner.look(py, |source| Ok(core.compile(source, "where")?))?;
         Ok(Compiled {
             core,
             owner: self.owner.clone_ref(py),
@@ -141,7 +174,7 @@ impl Compiled {
         if self.place == other.place {
             return Ok(());
         }
-        let expected = "two filters that were compiled for one catalog";
+        let expected = "two filters that were compiled for one catalog or index";
         Err(Error::invalid("filter", expected, "filters of two").into())
     }
 }
@@ -165,13 +198,13 @@ impl Compiled {
     /// (items kept, items in all, generation, bytes).
     fn sizes(&self, py: Python<'_>) -> Outcome<(usize, usize, u64, usize)> {
         self.look(py, |source, kept| {
-            let bytes = source.ids().rows_len().div_ceil(64) * 8;
+            let bytes = source.row_ids().rows_len().div_ceil(64) * 8;
             (kept.rows.len(), kept.live, kept.generation, bytes)
         })
     }
 
     fn ids<'py>(&self, py: Python<'py>) -> Outcome<Bound<'py, PyAny>> {
-        let ids = self.look(py, |source, kept| source.ids().ids_of(kept.rows.iter()))?;
+        let ids = self.look(py, |source, kept| source.row_ids().ids_of(kept.rows.iter()))?;
         Ok(convert::ids_out(py, ids)?)
     }
 
@@ -180,7 +213,7 @@ impl Compiled {
             return Ok(false);
         };
         self.look(py, |source, kept| {
-            let row = source.ids().row(&id);
+            let row = source.row_ids().row(&id);
             row.is_some_and(|row| kept.rows.contains(row))
         })
     }
@@ -188,22 +221,20 @@ impl Compiled {
 
 /// Compiles a filter of any kind.
 #[pyfunction]
-#[pyo3(signature = (source, r#where))]
+#[pyo3(signature = (source, r#where, argument))]
 pub fn compile(
     py: Python<'_>,
     source: Bound<'_, PyAny>,
     r#where: &Bound<'_, PyAny>,
+    argument: &str,
 ) -> Outcome<Compiled> {
-    let items: Items<'_> = source.extract()?;
-    let place = items.place();
-    let given = Given::new("where", Some(r#where), place)?;
-    let held = items.hold();
-    let (core, kept) = py.detach(|| {
-        held.with(|source, _| {
-            let core = given.into_core(source)?;
-            let kept = core.compile(source, "where")?;
-            Ok((core, kept))
-        })
+    let owner: Filtered<'_> = source.extract()?;
+    let place = owner.place();
+    let given = Given::new(argument, Some(r#where), place)?;
+    let (core, kept) = owner.look(py, |source| {
+        let core = given.into_core(source, argument)?;
+        let kept = core.compile(source, argument)?;
+        Ok((core, kept))
     })?;
     Ok(Compiled {
         core,
@@ -233,7 +264,7 @@ impl Given {
         }
         if let Ok(compiled) = value.cast::<Compiled>() {
             if compiled.get().place != place {
-                let expected = "a filter that was compiled for this catalog";
+                let expected = "a filter that was compiled for this catalog or index";
                 return Err(Error::invalid(argument, expected, "one of another").into());
             }
             return Ok(Given::Compiled(compiled.clone().unbind()));
@@ -249,7 +280,11 @@ impl Given {
     }
 
     /// The rows that a filter keeps; `None` where it is none.
-    pub fn kept(&self, source: &dyn Source, argument: &str) -> Result<Option<Arc<Kept>>, Error> {
+    pub fn kept<C: Columns + ?Sized>(
+        &self,
+        source: &C,
+        argument: &str,
+    ) -> Result<Option<Arc<Kept>>, Error> {
         match self {
             Given::Filter(filter) => filter.compile(source, argument).map(Some),
             Given::Compiled(compiled) => compiled.get().now(source, argument).map(Some),
@@ -269,10 +304,10 @@ impl Given {
 
     /// As a filter that can be compiled anew when the catalog has changed. A mask and ids name items: those
     /// that are gone by then are passed over.
-    fn into_core(self, source: &dyn Source) -> Result<Arc<Core>, Error> {
+    fn into_core(self, source: &dyn Columns, argument: &str) -> Result<Arc<Core>, Error> {
         let named = |only: Where<'_>| {
-            let rows = select(source.ids(), "where", only, None)?.rows;
-            let ids = source.ids().ids_of(rows.iter());
+            let rows = select(source.row_ids(), argument, only, None)?.rows;
+            let ids = source.row_ids().ids_of(rows.iter());
             Ok(Arc::new(Core::Ids(Arc::new(ids))))
         };
         match self {
@@ -300,29 +335,8 @@ impl GivenEach {
         place: usize,
         count: usize,
     ) -> Outcome<GivenEach> {
-        GivenEach::of(argument, value, count, |argument, value| {
-            Given::new(argument, value, place)
-        })
-    }
-
-    /// The same for what has no attributes: masks and ids.
-    pub fn without_attributes(
-        argument: &'static str,
-        value: Option<&Bound<'_, PyAny>>,
-        count: usize,
-    ) -> Outcome<GivenEach> {
-        GivenEach::of(argument, value, count, |argument, value| {
-            let value = value.filter(|value| !value.is_none());
-            value.map_or(Ok(Given::All), |value| Given::plain(argument, value))
-        })
-    }
-
-    fn of(
-        argument: &'static str,
-        value: Option<&Bound<'_, PyAny>>,
-        count: usize,
-        one: impl Fn(&str, Option<&Bound<'_, PyAny>>) -> Outcome<Given>,
-    ) -> Outcome<GivenEach> {
+        let one =
+            |argument: &str, value: Option<&Bound<'_, PyAny>>| Given::new(argument, value, place);
         let Some(each) = value.and_then(|value| value.cast::<PyTuple>().ok()) else {
             return Ok(GivenEach {
                 argument,
@@ -352,7 +366,7 @@ impl GivenEach {
     }
 
     /// What they keep, one after another.
-    pub fn kept(&self, source: &dyn Source) -> Result<Vec<Option<Arc<Kept>>>, Error> {
+    pub fn kept<C: Columns + ?Sized>(&self, source: &C) -> Result<Vec<Option<Arc<Kept>>>, Error> {
         let one = |(i, filter): (usize, &Given)| {
             let argument = if self.each {
                 format!("{}[{i}]", self.argument)

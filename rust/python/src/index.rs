@@ -1,6 +1,7 @@
 //! `Index`: vectors under ids.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use numpy::{IntoPyArray, PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray2};
 use perso_core::index::Index as Core;
@@ -33,6 +34,16 @@ impl Index {
             spec: core.spec().clone(),
             core: Live::new(core),
         }
+    }
+
+    /// The index as it is now: it stays so for whoever holds it, whatever is written meanwhile.
+    pub(crate) fn read(&self) -> Arc<Core> {
+        self.core.read()
+    }
+
+    /// What tells it from other indexes.
+    pub(crate) fn place(&self) -> usize {
+        std::ptr::from_ref(self) as usize
     }
 }
 
@@ -104,11 +115,12 @@ impl Index {
         let queries = convert::matrix("queries", &queries, self.spec.dim)?;
         let count = queries.len() / self.spec.dim;
         convert::check_table(count, k)?;
-        let filters = GivenEach::without_attributes("filter", filter, count)?;
+        let filters = GivenEach::new("filter", filter, self.place(), count)?;
         let exclude = convert::optional_ids("exclude", exclude)?;
         let (table, path) = py.detach(|| -> Outcome<_> {
             let core = self.core.read();
-            let eligible = filters.map(&[], |only| core.eligible(only, exclude.as_ref()))?;
+            let kept = filters.kept(&*core)?;
+            let eligible = filters.map(&kept, |only| core.eligible(only, exclude.as_ref()))?;
             let ask = eligible.iter().map(|rows| Ask {
                 k,
                 ef,

@@ -33,6 +33,25 @@ pub trait Columns {
     /// What is known of the columns' values; `None` where they are scanned.
     fn indexed(&self) -> Option<&Indexed>;
 
-    /// Grows with every change.
+    /// Grows with every change; 0 of what counts none.
     fn at_generation(&self) -> u64;
+}
+
+/// So that what is known as something else can be handed on as this.
+impl<C: Columns + ?Sized> Columns for &C {
+    fn row_ids(&self) -> &IdMap {
+        (**self).row_ids()
+    }
+
+    fn attribute(&self, name: &str) -> Option<&Column> {
+        (**self).attribute(name)
+    }
+
+    fn indexed(&self) -> Option<&Indexed> {
+        (**self).indexed()
+    }
+
+    fn at_generation(&self) -> u64 {
+        (**self).at_generation()
+    }
 }

@@ -3,6 +3,7 @@
 use super::Index;
 use crate::eligible::RowSet;
 use crate::error::{Error, Result};
+use crate::filter::Indexed;
 use crate::hnsw::Graph;
 use crate::ids::{IdMap, Ids};
 use crate::threads;
@@ -47,6 +48,7 @@ impl Index {
             vectors,
             ids,
             next_id: next_id.unwrap_or(0).max(0),
+            indexed: Indexed::default(),
         })
     }
 }
