@@ -1,7 +1,7 @@
 # Two commands matter: `make demo` and `make test`. The logic lives in scripts/, because shell quoting
 # survives a checkout path with spaces and make's own word splitting does not. All paths are relative.
 
-.PHONY: help demo test test-free-threaded test-embedded bench bench-peers bench-filters bench-check plots fuzz capsule-schema lint format clean
+.PHONY: help demo test test-free-threaded test-embedded bench bench-peers bench-filters bench-check plots fuzz capsule-schema install-capi capi-small lint format clean
 .DEFAULT_GOAL := help
 export PYTHON PYTHON_FREE_THREADED ARGS INSTALL PREFIX DESTDIR CAPI_PROFILE CAPI_ARGS FLATC
 # make's own: to bash, SECONDS is the time since it started.
@@ -24,7 +24,7 @@ test: ## formatting, lints, cargo test, pytest, stubtest, mypy: all that CI runs
 test-free-threaded: ## pytest and a stress test without the GIL, under the CPython that PYTHON_FREE_THREADED names
 	@bash scripts/test_free_threaded.sh
 
-test-embedded: ## the C library of a device: its size, and the same bytes on an emulated aarch64 (INSTALL=1 fetches tools)
+test-embedded: ## the C library of a device: its size, and the same bytes on emulated processors (INSTALL=1 fetches tools)
 	@bash scripts/test_embedded.sh
 
 bench: ## the benchmark suite under pytest-benchmark
@@ -50,6 +50,9 @@ capsule-schema: ## the reader of capsules, compiled from its schema by FLATC (de
 
 install-capi: ## the C library with its header and pkg-config file, into PREFIX=/usr/local (DESTDIR= for packages)
 	@bash scripts/install_capi.sh
+
+capi-small: ## the smallest C library, for this machine or TARGET=...: docs/embedded.md (INSTALL=1 fetches a source it uses)
+	@bash scripts/capi_small.sh
 
 lint: ## only the formatting and lint checks
 	@bash scripts/lint.sh

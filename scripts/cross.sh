@@ -93,3 +93,27 @@ cross_cargo() {
             cargo "$command" --locked -Zbuild-std --target "$target" "$@"
     fi
 }
+
+# small_cargo TARGET COMMAND ARG...: cargo with profile.embedded-small for a target (this machine's has to be named too, so that
+# the flags are for the library alone), and with what a profile cannot say: a standard library made for size and without
+# unwinding tables, where its source is; identical functions folded, where the toolchain's own linker can.
+small_cargo() {
+    local target=$1 command=$2 source linker flags=() std=()
+    shift 2
+    source=$(std_source)
+    if [[ -n "$source" ]]; then
+        std=(-Zbuild-std=std,panic_abort -Zbuild-std-features=optimize_for_size)
+        flags+=(-Cforce-unwind-tables=no)
+    else
+        echo "no source of the standard library: the one there is stays as large as it is (rustup component add rust-src)" >&2
+    fi
+    linker=$(rustc --print sysroot)/lib/rustlib/$(rustc -vV | sed -n 's/^host: //p')/bin/gcc-ld
+    if [[ "$target" == *-linux-* && -x "$linker/ld.lld" ]]; then
+        flags+=("-Clink-arg=-B$linker" -Clink-arg=-fuse-ld=lld -Clink-arg=-Wl,--icf=all)
+    else
+        echo "no lld of the toolchain's for $target: identical functions are not folded" >&2
+    fi
+    CARGO_TARGET_DIR=target/small RUSTFLAGS="${RUSTFLAGS:-} ${flags[*]}" \
+        ${source:+env RUSTC_BOOTSTRAP=1 "__CARGO_TESTS_ONLY_SRC_ROOT=$source"} \
+        cargo "$command" --locked --profile embedded-small --target "$target" ${std[@]+"${std[@]}"} "$@"
+}

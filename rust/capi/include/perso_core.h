@@ -40,7 +40,8 @@
  *   between calls. A call runs on the calling thread and starts no other.
  * Defects.  A panic inside the library does not cross this border: the call returns PC_PANIC, its
  *   message also goes to stderr, and the library and its handles can go on being used (a profile that
- *   it happened to answers PC_PANIC from then on).
+ *   it happened to answers PC_PANIC from then on). The smallest library (make capi-small) is the exception:
+ *   there a panic writes its message to stderr and aborts the process, and PC_PANIC is never returned.
  * Memory.  PC_NO_MEMORY is what a call returns that finds, before it begins, that what its arguments ask
  *   for cannot be had: a copy of an array, a catalog of so many bytes, a result as text. Memory that
  *   runs out in the middle of the work, for the many small things between, cannot be reported and ends
@@ -75,7 +76,8 @@ enum pc_status_code {
     PC_FORMAT = 5,        /* a file, or bytes, that are damaged, foreign or of a later version */
     PC_REPLAY = 6,        /* a record that cannot be replayed, with the reason */
     PC_IO = 7,            /* the operating system refused: no such file, no permission, ... */
-    PC_PANIC = 8,         /* a defect in the library; please report it */
+    PC_PANIC = 8,         /* a defect in the library; please report it. The smallest library (make
+                             capi-small) never returns it: it ends the process */
     PC_TEXT_IDS = 9,      /* the catalog's ids are text, and the call gives integers only */
     PC_INTERRUPTED = 10,  /* work that was told to stop; no function of this version returns it */
     PC_NO_MEMORY = 11,    /* memory that could not be had */

@@ -124,7 +124,7 @@ pub fn fine_top_k<T: TieBreak + ?Sized>(
             let scored = block.iter().zip(scores.iter());
             all.extend(scored.map(|(&row, &score)| Scored { score, row }));
         }
-        all.sort_unstable_by(|a, b| rank_order(tie, *a, *b));
+        all.sort_by(|a, b| rank_order(tie, *a, *b));
         all.truncate(k);
         return all;
     }

@@ -38,7 +38,7 @@ pub fn canonical(score: f32) -> f32 {
 }
 
 /// `Less` when `a` ranks before `b`.
-#[inline]
+#[inline(always)]
 pub fn rank_order<T: TieBreak + ?Sized>(tie: &T, a: Scored, b: Scored) -> Ordering {
     match b.score.total_cmp(&a.score) {
         Ordering::Equal => tie.tie(a.row, b.row),

@@ -10,6 +10,23 @@ use crate::{Kernels, Limit};
 /// A number for each row of a panel.
 pub type Lane = [f32; PANEL_ROWS];
 
+/// The largest of a panel's values and the first row that has it; `None` where all are negative infinity. No value is NaN.
+pub fn first_largest(values: &[f64; PANEL_ROWS]) -> Option<(f64, u32)> {
+    // In eight lanes, because one maximum would wait for the one before.
+    let mut most = [f64::NEG_INFINITY; 8];
+    for eight in values.as_chunks::<8>().0 {
+        for (most, &value) in most.iter_mut().zip(eight) {
+            *most = if value > *most { value } else { *most };
+        }
+    }
+    let largest = most.into_iter().fold(f64::NEG_INFINITY, f64::max);
+    let mut equal = 0u64;
+    for (at, &value) in values.iter().enumerate() {
+        equal |= u64::from(value == largest) << at;
+    }
+    (largest > f64::NEG_INFINITY).then(|| (largest, equal.trailing_zeros()))
+}
+
 /// How the sums of a pair of queries, a coarse one and a fine one, become a component: `(coarse * c + fine * f) *
 /// factor + constant`, with the factor of the row.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

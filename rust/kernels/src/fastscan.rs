@@ -27,6 +27,10 @@ pub const BLOCK: usize = 32;
 const TOP: f32 = 63.0;
 
 /// Groups whose entries a 16-bit sum can hold: 63 * 1,024 < 2^16.
+#[cfg_attr(
+    not(any(target_arch = "x86_64", target_arch = "aarch64")),
+    allow(dead_code)
+)]
 pub(crate) const GROUPS_A_SUM: usize = 1024;
 
 /// A query as sums of four signed components, in 6 bits.

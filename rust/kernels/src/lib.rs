@@ -59,7 +59,7 @@ mod aarch64;
 mod x86_64;
 
 pub use api::{MAX_DIM_DOT_I8, MAX_DIM_FASTSCAN, MAX_DIM_L2_I8};
-pub use bounds::{Direction, Lane, Left};
+pub use bounds::{first_largest, Direction, Lane, Left};
 pub use dispatch::Kernels;
 pub use isa::{Isa, IsaError, ISA_VARIABLE};
 pub use matrix::{prefetch, prefetch_far, Matrix, Rows};

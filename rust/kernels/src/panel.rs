@@ -80,6 +80,7 @@ pub struct PanelQueries {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Form {
     /// Four bytes; rows biased by 128; sixteen rows a line, the lines of 64 rows side by side.
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
     Bytes,
     /// Two i16; sixteen rows a line, the lines of sixteen rows one after the other.
     Halves,

@@ -227,3 +227,17 @@ fn subtraction_rounds_twice_per_component() {
 fn vectors_of_two_lengths_are_refused() {
     Kernels::get().subtract(&mut [1.0; 3], 1.0, &[1.0; 2]);
 }
+
+#[test]
+fn the_first_of_the_largest_values_is_found() {
+    let mut values = [f64::NEG_INFINITY; PANEL_ROWS];
+    assert_eq!(perso_kernels::first_largest(&values), None);
+    for (at, value) in [(63, -2.0), (40, -1.0), (41, -1.0), (7, 0.5), (0, 0.5)] {
+        values[at] = value;
+        let found = values.iter().position(|&v| v == value).unwrap();
+        assert_eq!(
+            perso_kernels::first_largest(&values),
+            Some((value, found as u32))
+        );
+    }
+}

@@ -95,6 +95,11 @@ pub(crate) fn splitmix64(x: u64) -> u64 {
     z ^ (z >> 31)
 }
 
+/// The `i`-th of `count` rows spread evenly over so many. In 64 bits, as these decide what is built, on every processor alike.
+pub(crate) fn spread(i: usize, rows: usize, count: usize) -> u32 {
+    (i as u64 * rows as u64 / count as u64) as u32
+}
+
 /// The graph over the rows of one store.
 #[derive(Clone, Debug)]
 pub struct Graph {
@@ -217,15 +222,22 @@ impl Graph {
         let rows = levels.len();
         let (m, stride) = (params.m, 2 * params.m);
         let mut starts = Vec::with_capacity(rows);
-        let mut start = 0usize;
+        let mut start = 0u64;
         for &level in levels.iter() {
             if level > MAX_LEVEL {
                 return Err(Error::format(format!("a graph row has level {level}")));
             }
             starts.push(start as u32);
-            start += usize::from(level);
+            start += u64::from(level);
         }
-        if base.len() != rows * stride || upper.len() != start * m || start > u32::MAX as usize {
+        // In 64 bits, where no product of these can come round to a length that is there.
+        let fits = |len: usize, lists: u64, each: usize| {
+            lists.checked_mul(each as u64) == Some(len as u64)
+        };
+        if !fits(base.len(), rows as u64, stride)
+            || !fits(upper.len(), start, m)
+            || start > u64::from(u32::MAX)
+        {
             return Err(Error::format(format!(
                 "a graph of {rows} rows has {} bottom and {} upper links",
                 base.len(),

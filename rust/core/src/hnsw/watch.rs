@@ -10,26 +10,27 @@
 
 /// Eligible rows that must have been expected before a lack of them means anything: of a Poisson number with mean 8,
 /// fewer than 2 come in one case of 330.
-const EXPECTED: usize = 8;
+const EXPECTED: u64 = 8;
 /// A yield below this share of the expected one is a lack.
-const LACK: usize = 4;
+const LACK: u64 = 4;
 
 /// How many of the rows that a walk follows are eligible, beside what the filter promises.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Yield {
-    /// Eligible rows, and all of them.
-    eligible: usize,
-    rows: usize,
-    met: usize,
-    good: usize,
+    /// Eligible rows, and all of them. In 64 bits everywhere: products of these decide how a walk goes on, and have to
+    /// decide alike on every processor.
+    eligible: u64,
+    rows: u64,
+    met: u64,
+    good: u64,
 }
 
 impl Yield {
     /// Nothing met yet; `eligible` of `rows` are.
     pub(crate) fn of(eligible: usize, rows: usize) -> Self {
         Yield {
-            eligible,
-            rows: rows.max(1),
+            eligible: eligible as u64,
+            rows: rows.max(1) as u64,
             met: 0,
             good: 0,
         }
@@ -39,7 +40,7 @@ impl Yield {
     #[inline]
     pub(crate) fn note(&mut self, eligible: bool) {
         self.met += 1;
-        self.good += usize::from(eligible);
+        self.good += u64::from(eligible);
     }
 
     /// Whether clearly fewer are eligible than promised: what makes a walk that has not come to its end suspect.

@@ -10,6 +10,7 @@ use perso_kernels::fastscan::{Line, Table, BLOCK};
 use perso_kernels::Kernels;
 
 use super::{LocalCodes, FACTORS};
+use crate::hnsw::spread;
 use crate::store::VectorStore;
 
 /// How many rows.
@@ -41,7 +42,7 @@ impl LocalCodes {
             return;
         }
         let count = all.min(COUNT);
-        let rows: Vec<u32> = (0..count).map(|i| (i * all / count) as u32).collect();
+        let rows: Vec<u32> = (0..count).map(|i| spread(i, all, count)).collect();
         self.landmarks = Arc::new(Landmarks {
             of: all,
             codes: self.encode_from_origin(store, &rows),

@@ -80,7 +80,7 @@ impl Sketch {
     pub fn reach(dim: usize, rows: usize) -> usize {
         let spare = (dim / 2).saturating_sub(4);
         let row = dim.div_ceil(GROUP) * GROUP / 2 + 5;
-        (rows * spare / row).min(rows)
+        (rows as u64 * spare as u64 / row as u64).min(rows as u64) as usize
     }
 
     /// Sketches rows, in this order. Parallel when called inside a rayon pool.

@@ -200,7 +200,8 @@ pub fn settle(terms: &mut [f64]) -> Option<f64> {
     if terms.iter().any(|term| !term.is_finite()) {
         return None;
     }
-    let largest = terms.iter().fold(0.0f64, |max, term| max.max(term.abs()));
+    let larger = |max: f64, term: &f64| if term.abs() > max { term.abs() } else { max };
+    let largest = terms.iter().fold(0.0, larger);
     // `largest < 2^above`. A biased exponent of 0 means a subnormal: a count of 2^-1074.
     let bits = largest.to_bits();
     let above = match (bits >> 52) as i32 {

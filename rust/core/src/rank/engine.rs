@@ -45,12 +45,12 @@ impl Growing<'_> {
         let ids = self.source.ids();
         let known = match known {
             None => {
-                rows.sort_unstable_by(|&a, &b| ids.tie(a, b));
+                rows.sort_by(|&a, &b| ids.tie(a, b));
                 None
             }
             Some(Known { space, scores }) => {
                 let mut both: Vec<(u32, f32)> = rows.iter().copied().zip(scores).collect();
-                both.sort_unstable_by(|a, b| ids.tie(a.0, b.0));
+                both.sort_by(|a, b| ids.tie(a.0, b.0));
                 rows.clear();
                 rows.extend(both.iter().map(|(row, _)| *row));
                 let scores = both.into_iter().map(|(_, score)| score).collect();

@@ -258,7 +258,7 @@ impl<T: Pod> Paged<T> {
     ///
     /// # Panics
     /// If there is no such row.
-    #[inline]
+    #[inline(always)]
     pub fn row(&self, row: usize) -> &[T] {
         assert!(row < self.rows, "row {row} of {}", self.rows);
         let page = row >> self.shift;
@@ -433,7 +433,7 @@ impl<T: Pod + PartialEq> PartialEq for Paged<T> {
 
 impl<T: Pod> Paged<T> {
     /// The only number of a row, of rows of one.
-    #[inline]
+    #[inline(always)]
     pub fn get(&self, row: usize) -> T {
         self.row(row)[0]
     }

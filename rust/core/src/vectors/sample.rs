@@ -18,7 +18,7 @@ use std::ops::RangeInclusive;
 use super::tune::{Trial, WIDEST};
 use super::Vectors;
 use crate::error::{Error, Result};
-use crate::hnsw::{Extent, Graph, Hook, Scratch};
+use crate::hnsw::{spread, Extent, Graph, Hook, Scratch};
 use crate::metric::Metric;
 use crate::scored::{ByRow, Scored};
 use crate::store::{Query, VectorStore};
@@ -88,7 +88,7 @@ impl Vectors {
         let count = self.len().min(SEARCHED);
         let mut rows = vec![0.0; count * self.spec.dim];
         for (i, slot) in rows.chunks_exact_mut(self.spec.dim).enumerate() {
-            self.get((i * self.len() / count) as u32, slot);
+            self.get(spread(i, self.len(), count), slot);
         }
         let queries = rows.chunks_exact(self.spec.dim).collect();
         let threads = threads::current();
@@ -137,9 +137,7 @@ fn dimension(store: &VectorStore, graph: &Graph) -> Option<f32> {
         return None;
     }
     let count = graph.len().min(ROWS);
-    let rows: Vec<u32> = (0..count)
-        .map(|i| (i * graph.len() / count) as u32)
-        .collect();
+    let rows: Vec<u32> = (0..count).map(|i| spread(i, graph.len(), count)).collect();
     let init = || (Scratch::default(), Query::default());
     let growth = threads::par_map(&rows, &init, &|(scratch, query), &row| {
         store.row_query(row, query);

@@ -77,7 +77,7 @@ const DEPTH: usize = 64;
 const SLACK: usize = 8;
 
 /// Products between two questions to the hook, for each thread: some tenths of a second.
-const STRETCH: usize = 1 << 34;
+const STRETCH: u64 = 1 << 34;
 
 /// Queries that share a pass over the rows.
 const TOGETHER: usize = 256;
@@ -130,7 +130,8 @@ pub(super) fn learn(
     let queries: Vec<&[f32]> = lesson.queries.chunks_exact(dim).filter(means).collect();
     let total = lesson.len(dim);
     let threads = threads::current();
-    let stretch = (STRETCH / (store.len() * dim).max(1)).clamp(32, TOGETHER);
+    let products = (store.len() as u64 * dim as u64).max(1);
+    let stretch = (STRETCH / products).clamp(32, TOGETHER as u64) as usize;
     let mut teacher = Teacher::new(graph, store);
     let mut done = 0;
     for some in queries.chunks(stretch * threads) {

@@ -93,7 +93,8 @@ impl Round<'_> {
             } else if depth == DEPTH {
                 leaves.extend(rows.chunks(LEAF).map(<[u32]>::to_vec));
             } else {
-                let seed = splitmix64(self.seed ^ splitmix64((leaves.len() << 32 | depth) as u64));
+                let seed =
+                    splitmix64(self.seed ^ splitmix64((leaves.len() as u64) << 32 | depth as u64));
                 let parts = self.cut(&rows, seed, go_on)?;
                 open.extend(parts.into_iter().map(|part| (depth + 1, part)));
             }

@@ -8,7 +8,7 @@
 //!
 //! A slot costs one look at each panel, and work only where a bound reaches the best value.
 
-use perso_kernels::PANEL_ROWS;
+use perso_kernels::{first_largest, PANEL_ROWS};
 
 /// The bounds of a panel's entries.
 pub(super) type Bounds = [f64; PANEL_ROWS];
@@ -167,28 +167,14 @@ impl Lanes {
 
     /// Finds the first of a panel's largest bounds.
     fn top(&mut self, panel: usize) {
-        let bounds = &self.bounds[panel];
-        // Closed lanes have no bound, so the whole panel can be looked at without asking. In eight lanes, because
-        // one maximum would wait for the one before.
-        let mut most = [f64::NEG_INFINITY; 8];
-        for eight in bounds.as_chunks::<8>().0 {
-            for (most, &bound) in most.iter_mut().zip(eight) {
-                *most = if bound > *most { bound } else { *most };
-            }
-        }
-        let largest = most.into_iter().fold(f64::NEG_INFINITY, f64::max);
-        let mut top = NONE;
-        if largest > f64::NEG_INFINITY {
-            let mut equal = 0u64;
-            for (at, &bound) in bounds.iter().enumerate() {
-                equal |= u64::from(bound == largest) << at;
-            }
-            top = Top {
-                bound: largest,
-                lane: panel as u32 * PANEL_ROWS as u32 + equal.trailing_zeros(),
-            };
-        }
-        self.tops[panel] = top;
+        // Closed lanes have no bound, so the whole panel can be looked at without asking.
+        self.tops[panel] = match first_largest(&self.bounds[panel]) {
+            Some((bound, row)) => Top {
+                bound,
+                lane: panel as u32 * PANEL_ROWS as u32 + row,
+            },
+            None => NONE,
+        };
     }
 }
 
