@@ -24,6 +24,7 @@ use crate::eligible::RowSet;
 use crate::error::Result;
 use crate::metric::Dtype;
 use crate::scored::{rank_order, ByRow, Scored, TieBreak, TopK};
+use crate::sort::sort_by;
 use crate::store::{Data, Query, VectorStore};
 use crate::threads;
 
@@ -124,7 +125,7 @@ pub fn fine_top_k<T: TieBreak + ?Sized>(
             let scored = block.iter().zip(scores.iter());
             all.extend(scored.map(|(&row, &score)| Scored { score, row }));
         }
-        all.sort_by(|a, b| rank_order(tie, *a, *b));
+        sort_by(&mut all, |a, b| rank_order(tie, *a, *b));
         all.truncate(k);
         return all;
     }

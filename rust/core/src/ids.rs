@@ -420,7 +420,8 @@ impl IdMap {
 }
 
 impl TieBreak for IdMap {
-    #[inline(always)]
+    // As `rank_order`.
+    #[cfg_attr(panic = "abort", inline(always))]
     fn tie(&self, a: u32, b: u32) -> Ordering {
         match &self.by_row {
             ByRow::Int(ids) => ids[a as usize].cmp(&ids[b as usize]),

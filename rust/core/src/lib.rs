@@ -33,6 +33,7 @@ pub mod rank;
 pub mod route;
 pub mod scored;
 pub mod select;
+mod sort;
 pub mod store;
 pub mod threads;
 pub mod vectors;

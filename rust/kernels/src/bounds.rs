@@ -20,11 +20,14 @@ pub fn first_largest(values: &[f64; PANEL_ROWS]) -> Option<(f64, u32)> {
         }
     }
     let largest = most.into_iter().fold(f64::NEG_INFINITY, f64::max);
+    if largest == f64::NEG_INFINITY {
+        return None;
+    }
     let mut equal = 0u64;
     for (at, &value) in values.iter().enumerate() {
         equal |= u64::from(value == largest) << at;
     }
-    (largest > f64::NEG_INFINITY).then(|| (largest, equal.trailing_zeros()))
+    Some((largest, equal.trailing_zeros()))
 }
 
 /// How the sums of a pair of queries, a coarse one and a fine one, become a component: `(coarse * c + fine * f) *

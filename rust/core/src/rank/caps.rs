@@ -90,14 +90,14 @@ struct Cap<'a> {
 }
 
 impl Cap<'_> {
-    #[inline(always)]
+    #[cfg_attr(panic = "abort", inline(always))]
     fn keys_of(&self, entry: u32) -> &[u64] {
         let entry = entry as usize;
         let start = if entry == 0 { 0 } else { self.ends[entry - 1] };
         &self.keys[start..self.ends[entry]]
     }
 
-    #[inline(always)]
+    #[cfg_attr(panic = "abort", inline(always))]
     fn admits(&self, keys: &[u64]) -> bool {
         self.full.is_empty() || !keys.iter().any(|key| self.full.binary_search(key).is_ok())
     }

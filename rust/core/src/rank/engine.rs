@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::error::Result;
 use crate::scored::TieBreak;
+use crate::sort::sort_by;
 
 use super::bind::{Bound, Input};
 use super::blend::{Blend, Table};
@@ -45,12 +46,12 @@ impl Growing<'_> {
         let ids = self.source.ids();
         let known = match known {
             None => {
-                rows.sort_by(|&a, &b| ids.tie(a, b));
+                sort_by(&mut rows, |&a, &b| ids.tie(a, b));
                 None
             }
             Some(Known { space, scores }) => {
                 let mut both: Vec<(u32, f32)> = rows.iter().copied().zip(scores).collect();
-                both.sort_by(|a, b| ids.tie(a.0, b.0));
+                sort_by(&mut both, |a, b| ids.tie(a.0, b.0));
                 rows.clear();
                 rows.extend(both.iter().map(|(row, _)| *row));
                 let scores = both.into_iter().map(|(_, score)| score).collect();

@@ -17,6 +17,7 @@
 use std::cmp::Ordering;
 
 use crate::error::Result;
+use crate::sort::sort_by;
 
 use super::caps::Caps;
 use super::diversity::Diversity;
@@ -190,9 +191,7 @@ impl State<'_, '_> {
         let further = first as u32..rows.len() as u32;
         self.open
             .extend(further.filter(|&entry| caps.admits(entry)));
-        // By merging, as in the other sorts of a request: where the standard library is made for size, the other kind is a
-        // heapsort, which compares twice as often.
-        self.open.sort_by(|&a, &b| {
+        sort_by(&mut self.open, |&a, &b| {
             scores[b as usize]
                 .total_cmp(&scores[a as usize])
                 .then_with(|| pool.tie(a, b))
