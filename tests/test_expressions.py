@@ -167,7 +167,7 @@ def test_both_ways_keep_the_same(table, expression):
     except pa.ArrowInvalid:
         assert text is None
         return
-    found = _core.compile(catalog._core, outside).ids().tolist()
+    found = _core.compile(catalog._core, outside, "where").ids().tolist()
     assert found == wanted
     if text is not None:
         assert catalog.filter(pc.Filter.from_json(text)).ids.tolist() == found
@@ -292,7 +292,7 @@ def test_expressions_that_are_wrong(catalog):
             assert part in str(caught.value), str(caught.value)
     index = pc.Index(1)
     index.add([[1.0]])
-    with pytest.raises(TypeError, match="filter: expected a bool mask or ids"):
+    with pytest.raises(TypeError, match="filter: expected a bool mask, ids, or what index.filter"):
         index.search([1.0], filter=F("year") == 1)
     with pytest.raises(TypeError, match="two filters"):
         (pc.field("year") == 1) & (F("year") == 1)
