@@ -20,8 +20,7 @@ step "smallest C library ($target)"
 flag=()
 if [[ "$target" == *-linux-* ]]; then
     # As scripts/install_capi.sh names it.
-    flag=(-- -C "link-arg=-Wl,-soname,libperso_core_capi.so.$(sed -n 's/^#define PC_ABI_VERSION \([0-9]*\)$/\1/p' \
-        rust/capi/include/perso_core.h)")
+    flag=(-- -C "link-arg=-Wl,-soname,libperso_core_capi.so.$(capi_abi)")
 fi
 small_cargo "$target" rustc --package perso-capi --lib --crate-type cdylib,staticlib \
     ${args[@]+"${args[@]}"} ${flag[@]+"${flag[@]}"}

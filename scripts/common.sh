@@ -125,6 +125,9 @@ need_wheel() {
     fi
 }
 
+# capi_abi: prints the version of the C library's ABI, which its name on a system ends with.
+capi_abi() { sed -n 's/^#define PC_ABI_VERSION \([0-9]*\)$/\1/p' rust/capi/include/perso_core.h; }
+
 # valgrind, where it can be had: installed when this is root on Debian or Ubuntu, as in a container that runs the
 # checks. Without it bench.check says that it has not counted, and why; nothing else needs it.
 want_valgrind() {

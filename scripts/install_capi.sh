@@ -11,7 +11,7 @@ source scripts/common.sh
 
 prefix=${PREFIX:-/usr/local}
 [[ "$prefix" == /* ]] || fail "PREFIX has to be an absolute path, and is: $prefix"
-abi=$(sed -n 's/^#define PC_ABI_VERSION \([0-9]*\)$/\1/p' rust/capi/include/perso_core.h)
+abi=$(capi_abi)
 version=$(sed -n 's/^version = "\(.*\)"$/\1/p' Cargo.toml | head -n 1)
 
 # The name that a program asks for when it starts: another ABI is another name.

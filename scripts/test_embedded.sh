@@ -16,6 +16,8 @@ source scripts/cross.sh
 declare -rA MOST_CAPSULES=([x86_64]=2150000 [aarch64]=1760000 [armv7]=1800000)
 declare -rA MOST_ALL=([x86_64]=2900000 [aarch64]=2420000 [armv7]=2430000)
 declare -rA MOST_SMALL=([x86_64]=1280000 [aarch64]=1000000)
+# What the static library needs of the system, as its pkg-config file has it (scripts/install_capi.sh).
+readonly SYSTEM=(-lgcc_s -lutil -lrt -lpthread -lm -ldl)
 quick=0
 [[ "${1:-}" != --quick ]] || quick=1
 skipped=()
@@ -61,7 +63,7 @@ parity_program() {
     local compiler=$1
     shift
     "$compiler" -std=c99 -pedantic -Wall -Wextra -Werror -O1 -I rust/capi/include rust/capi/ctest/parity.c -o "$built/parity" \
-        "$built/libperso_core_capi.a" -lgcc_s -lutil -lrt -lpthread -lm -ldl
+        "$built/libperso_core_capi.a" "${SYSTEM[@]}"
     programs+="${*:+$* }$built/parity"$'\n'
 }
 
@@ -115,7 +117,7 @@ if ((!quick)); then
         parity_program "${CC:-cc}"
         # What it refuses for want of memory it refuses without unwinding.
         "${CC:-cc}" -std=c99 -O1 -I rust/capi/include rust/capi/ctest/memory.c -o "$built/memory" \
-            "$built/libperso_core_capi.a" -lgcc_s -lutil -lrt -lpthread -lm -ldl
+            "$built/libperso_core_capi.a" "${SYSTEM[@]}"
         "$built/memory" || (($? == 77)) || fail "memory.c: the smallest library does not report a want of memory."
     fi
 fi

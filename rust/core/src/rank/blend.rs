@@ -200,6 +200,7 @@ pub fn settle(terms: &mut [f64]) -> Option<f64> {
     if terms.iter().any(|term| !term.is_finite()) {
         return None;
     }
+    // `f64::max` would be a call in the library made for size.
     let larger = |max: f64, term: &f64| if term.abs() > max { term.abs() } else { max };
     let largest = terms.iter().fold(0.0, larger);
     // `largest < 2^above`. A biased exponent of 0 means a subnormal: a count of 2^-1074.

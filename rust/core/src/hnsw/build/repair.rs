@@ -10,7 +10,7 @@
 //! What lies behind is found by following links through rows that are gone, so a whole region may go at once.
 //! The links that are left and what lies behind are then candidates alike, and the heuristic chooses among them as it does
 //! for a new row. To fill only the places of lost links had cost 1.4 points of recall@10 at ef 50 where half of 100,000 sentences
-//! replaced the other half region by region, and costs .7 with the links that new rows have now; chosen anew it is .1.
+//! replaced the other half region by region, and costs .7 with the links that new rows have now; chosen anew it is .2 (`bench/churn.py`).
 //! A row that is left with few links looks for others as a new row does.
 //! After that every row that is left can be reached from the entry (`reach`).
 //!
